@@ -1,0 +1,10 @@
+"""Any torch image classifier and its spec, to files that take raw pixels: TorchScript, ONNX, static int8 ONNX.
+
+>>> job = ExportJob(net, spec, check_pixels, calibration_pixels)                            # doctest: +SKIP
+>>> export(job, "int8", Path("net.int8.onnx"), torch_model(net, spec).logits(check_pixels))  # doctest: +SKIP
+"""
+
+from lenet_edge_exporters.formats import FORMATS, Artifact, Format, export, open_file
+from lenet_edge_exporters.job import ExportJob, LoadedModel
+
+__all__ = ["FORMATS", "Artifact", "ExportJob", "Format", "LoadedModel", "export", "open_file"]

@@ -1,0 +1,101 @@
+"""The table of formats: one row a format, each holding its functions. The command line and the tests derive from it.
+
+To add a format: a module with `export(job) -> bytes` and `load(path, threads) -> LoadedModel`, and a row here.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.spec import PREFIX
+from numpy.typing import NDArray
+
+from lenet_edge_exporters import atomic, int8, onnx, torchscript
+from lenet_edge_exporters.job import ExportJob, LoadedModel
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format: how it is written, read back, and how closely it has to follow the PyTorch model."""
+
+    name: str
+    suffix: str
+    summary: str
+    export: Callable[[ExportJob], bytes]
+    load: Callable[[Path, int], LoadedModel]
+    min_agreement: float  # share of the check images that get the PyTorch model's class
+    max_difference: float | None  # of any logit, as a share of the largest logit; None: only the class counts
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An exported file, reloaded and compared with the PyTorch model on the job's check images."""
+
+    format: str
+    path: Path
+    bytes: int
+    sha256: str
+    agreement: float
+    max_abs_logit_difference: float
+
+
+FORMATS = {
+    row.name: row
+    for row in (
+        Format(
+            "torchscript", ".torchscript.pt", "TorchScript, traced and frozen (legacy)",
+            torchscript.export, torchscript.load, min_agreement=0.999, max_difference=1e-4,
+        ),
+        Format(
+            "onnx", ".onnx", "ONNX, float32, preprocessing inside",
+            onnx.export, onnx.load, min_agreement=0.999, max_difference=1e-4,
+        ),
+        Format(
+            "int8", ".int8.onnx", "ONNX, static int8, the same answers on every CPU",
+            int8.export, onnx.load, min_agreement=0.97, max_difference=None,
+        ),
+    )
+}  # fmt: skip
+
+
+def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.float32]) -> Artifact:
+    """Write one file, reload it, and compare it with `reference`, the PyTorch model's logits on the check images.
+
+    Raises GateError where it disagrees; nothing then stands at `path` that did not stand there before.
+    """
+    row = FORMATS[format_name]
+    content = row.export(job)
+    with atomic.staged(path) as temporary:
+        temporary.write_bytes(content)
+        logits = row.load(temporary, 1).logits(job.check_pixels)
+        agreement = float((logits.argmax(1) == reference.argmax(1)).mean())
+        difference = float(np.abs(logits - reference).max())
+        allowed = np.inf if row.max_difference is None else row.max_difference * max(1.0, np.abs(reference).max())
+        if not (agreement >= row.min_agreement and difference <= allowed):  # a NaN fails both
+            raise GateError(
+                f"{path.name} disagrees with the PyTorch model on {len(logits)} images: agreement {agreement:.4f} "
+                f"(at least {row.min_agreement}), largest logit difference {difference:.2g} (at most {allowed:.2g}); "
+                f"it was not written"
+            )
+    return Artifact(row.name, path, len(content), hashlib.sha256(content).hexdigest(), agreement, difference)
+
+
+def format_of(path: Path) -> Format:
+    """The format of a file by its name: the longest suffix of the table that it ends in."""
+    rows = [row for row in FORMATS.values() if path.name.endswith(row.suffix)]
+    if not rows:
+        known = ", ".join(row.suffix for row in FORMATS.values())
+        raise ModelFileError(f"{path} has no known ending; exported files end in {known}")
+    return max(rows, key=lambda row: len(row.suffix))
+
+
+def open_file(path: Path, threads: int = 1) -> tuple[str, LoadedModel]:
+    """Open an exported file of any format; return the format's name, as the file itself states it, and the model."""
+    if not path.is_file():
+        raise ModelFileError(f"{path} does not exist: give the path of an exported model")
+    model = format_of(path).load(path, threads)
+    return str(json.loads(model.metadata.get(PREFIX + "format", "null")) or format_of(path).name), model

@@ -1,0 +1,63 @@
+"""What an exporter needs to know: a trained classifier, its spec, and the images to check and calibrate with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from lenet_edge_runtime.host import installed_versions
+from lenet_edge_runtime.spec import PREFIX, ModelSpec
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import nn
+
+OPSETS = range(13, 22)  # 13 brought per-channel quantization, 21 is the newest that current runtimes all know
+DEFAULT_OPSET = 18  # with IR 8 it reaches runtimes from 2022 on, and quantizes well
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """A torch image classifier and all that goes into its files.
+
+    `net` takes normalised float32 images as the spec describes them and gives logits. `check_pixels` and
+    `calibration_pixels` are real images, uint8 [n, channels, height, width]: every file is compared with `net` on
+    the former as soon as it is written, and only int8 needs the latter, which have to be training images.
+    """
+
+    net: nn.Module
+    spec: ModelSpec
+    check_pixels: NDArray[np.uint8]
+    calibration_pixels: NDArray[np.uint8] | None = None
+    opset: int = DEFAULT_OPSET
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # JSON values: recipe, data set, its md5s, ...
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an opset or images that do not fit."""
+        if self.opset not in OPSETS:
+            raise ValueError(f"opset is {OPSETS[0]} to {OPSETS[-1]}, got {self.opset}")
+        for pixels in (self.check_pixels, self.calibration_pixels):
+            if pixels is not None and (pixels.dtype != np.uint8 or pixels.shape[1:] != self.spec.pixel_shape):
+                raise ValueError(f"images are uint8 [n, {self.spec.pixel_shape}], got {pixels.dtype} {pixels.shape}")
+
+    def metadata(self, format_name: str) -> dict[str, str]:
+        """The flat metadata of the file of this format: spec, provenance, and the versions that made it."""
+        versions = installed_versions(("lenet-edge", "torch", "onnx", "onnxscript", "onnxruntime"))
+        extra = {"format": format_name, "versions": versions, **self.provenance}
+        own = {PREFIX + key: json.dumps(value, ensure_ascii=False) for key, value in sorted(extra.items())}
+        return {**self.spec.to_metadata(), **own}
+
+
+class LoadedModel(Protocol):
+    """An exported file, opened: the same verbs whatever its format."""
+
+    metadata: dict[str, str]
+
+    def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Raw pixels, uint8 [n, c, h, w], to logits, float32 [n, classes]."""
+
+    def bind(self, pixels: NDArray[np.uint8]) -> Callable[[], object]:
+        """The bare call on `pixels`, for timing."""

@@ -1,0 +1,104 @@
+"""ONNX in float32, by torch's dynamo exporter, with padding and normalisation inside the graph.
+
+The exporter folds BatchNorm into convolutions and dense layers; this module folds the preprocessing into the first
+convolution, so that all of it costs one Cast.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lenet_edge_runtime.classifier import Classifier
+
+from lenet_edge_exporters import folding
+from lenet_edge_exporters.job import DEFAULT_OPSET, ExportJob, LoadedModel
+
+if TYPE_CHECKING:
+    import onnx
+
+INPUT = "pixels"  # uint8 [batch, channels, height, width]
+OUTPUT = "logits"  # float32 [batch, classes]
+
+
+def export(job: ExportJob) -> bytes:
+    """The network as one ONNX file without external data, the same bytes for the same network."""
+    return serialise(build(job), job.metadata("onnx"))
+
+
+def load(path: Path, threads: int = 1) -> LoadedModel:
+    """Open an ONNX file (float32 or int8) that lenet-edge exported."""
+    return Classifier(path, threads)
+
+
+def build(job: ExportJob) -> onnx.ModelProto:
+    """The float32 graph from raw uint8 pixels to logits, in the job's opset."""
+    from onnx import checker, version_converter
+
+    model = _export_dynamo(job)
+    folding.fold_normalisation(model)
+    if job.opset != _opset_of(model):
+        model = version_converter.convert_version(model, job.opset)
+    _strip(model)
+    checker.check_model(model, full_check=True)
+    return model
+
+
+def serialise(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
+    """The model's bytes with this metadata and no other, in the oldest IR version that its opset allows."""
+    from onnx import helper
+
+    del model.metadata_props[:]
+    helper.set_model_props(model, dict(metadata))
+    # Quantization leaves unused operator sets behind, which old runtimes refuse.
+    used = {node.domain for node in model.graph.node}
+    opsets = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
+    model.ir_version = helper.find_min_ir_version_for(list(model.opset_import))
+    model.producer_name, model.producer_version = "lenet-edge", ""
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _export_dynamo(job: ExportJob) -> onnx.ModelProto:
+    import torch
+
+    from lenet_edge_exporters.pixels import deployable
+
+    example = torch.from_numpy(job.check_pixels[:2].copy())  # a batch of 1 would be taken for a constant
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        program = torch.onnx.export(
+            deployable(job.net, job.spec),
+            (example,),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+            opset_version=max(job.opset, DEFAULT_OPSET),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes about itself: absolute paths of source files, among others."""
+    graph = model.graph
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    model.doc_string = graph.doc_string = ""
+    for item in [*graph.node, *graph.input, *graph.output, *graph.initializer]:
+        del item.metadata_props[:]
+        item.doc_string = ""
+
+
+def _opset_of(model: onnx.ModelProto) -> int:
+    return next(int(entry.version) for entry in model.opset_import if entry.domain == "")

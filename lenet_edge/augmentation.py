@@ -1,0 +1,60 @@
+"""Random affine changes of a whole batch at once, on whatever device the batch lies."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far an image may be changed and still show the same thing; each amount is drawn from -x to +x."""
+
+    rotation_degrees: float
+    scale: float  # share of the size, horizontally and vertically apart
+    shear: float  # horizontal shift per vertical shift
+    shift_pixels: float
+    flip: bool = False  # mirrored left to right, half of the time
+
+
+def augment(pixels: Tensor, padding: int, amounts: Augmentation, generator: Generator) -> Tensor:
+    """Change uint8 [n, c, h, w]; return float32 [n, c, h + 2p, w + 2p], 0 to 255, zeros outside the image.
+
+    The amounts are drawn on the CPU by `generator`, so that a seed means the same on every device. Sampling is
+    bilinear; padding costs nothing, since the output grid is simply larger than the image.
+    """
+    import torch.nn.functional as F
+
+    n, channels, height, width = pixels.shape
+    out_height, out_width = height + 2 * padding, width + 2 * padding
+    theta = _matrices(n, (height, width), (out_height, out_width), amounts, generator).to(pixels.device)
+    grid = F.affine_grid(theta, [n, channels, out_height, out_width], align_corners=False)
+    return F.grid_sample(pixels.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _matrices(
+    n: int, size: tuple[int, int], out_size: tuple[int, int], amounts: Augmentation, generator: Generator
+) -> Tensor:
+    """Affine matrices [n, 2, 3] from output to input coordinates, both from -1 to 1 over their image."""
+    import torch
+
+    def drawn(amount: float) -> Tensor:
+        return (torch.rand(n, generator=generator) * 2 - 1) * amount
+
+    angle = drawn(math.radians(amounts.rotation_degrees))
+    scale_x, scale_y = 1 + drawn(amounts.scale), 1 + drawn(amounts.scale)
+    shear = drawn(amounts.shear)
+    height, width = size
+    shift_x, shift_y = drawn(2 * amounts.shift_pixels / width), drawn(2 * amounts.shift_pixels / height)
+    if amounts.flip:
+        scale_x = torch.where(torch.rand(n, generator=generator) < 0.5, -scale_x, scale_x)
+    cos, sin = angle.cos(), angle.sin()
+    rows = [[cos * scale_x, (shear - sin) * scale_y, shift_x], [sin * scale_x, cos * scale_y, shift_y]]
+    theta = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+    theta[:, :, 0] *= out_size[1] / width
+    theta[:, :, 1] *= out_size[0] / height
+    return theta

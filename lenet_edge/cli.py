@@ -1,0 +1,90 @@
+"""The command line: one app, its commands, and the one door through which errors leave."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from lenet_edge_runtime.errors import LenetEdgeError
+from typer.core import TyperGroup
+
+from lenet_edge.commands import bench, export, predict, quickstart, train, verify
+
+# Packages of the `train` extra, as they are imported.
+TRAIN_PACKAGES = {
+    "filelock",
+    "matplotlib",
+    "onnx",
+    "onnxscript",
+    "safetensors",
+    "sklearn",
+    "torch",
+    "torchvision",
+}
+
+
+class ErrorDoor(TyperGroup):
+    """Turns our errors, and those of the file system, into one line on stderr and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; here, and not around the app, so that tests see what a user sees."""
+        try:
+            return super().invoke(ctx)
+        except LenetEdgeError as error:
+            _fail(str(error), error.exit_code)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in TRAIN_PACKAGES:
+                raise
+            _fail(
+                f"this command needs {package}, which is not installed; type: pip install 'lenet-edge[train]'",
+                1,
+            )
+        except OSError as error:
+            if error.strerror is None:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            _fail(f"{place}{error.strerror}; choose a folder that can be written to and has room (--out)", 1)
+        except KeyboardInterrupt:
+            _fail("interrupted", 130)
+
+
+def _fail(message: str, exit_code: int) -> None:
+    print("lenet-edge: error: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201
+    raise typer.Exit(exit_code)
+
+
+app = typer.Typer(
+    name="lenet-edge",
+    cls=ErrorDoor,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (quickstart, train, export, verify, bench, predict):
+    app.command(command.NAME)(command.run)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from lenet_edge import __version__
+
+        typer.echo(f"lenet-edge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def describe(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Train LeNet-5, export it to TorchScript, ONNX and int8 ONNX, and prove that the files still answer alike."""
+
+
+def main() -> None:
+    """Entry point of the `lenet-edge` command."""
+    app()

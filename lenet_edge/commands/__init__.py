@@ -1,0 +1,1 @@
+"""One file per command: its options, the call that does the work, and what it prints."""

@@ -1,0 +1,71 @@
+"""`lenet-edge predict`: needs the base install alone."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lenet_edge import console
+from lenet_edge.options import JsonOption
+
+NAME = "predict"
+
+
+def run(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[MODEL] IMAGE...",
+            help="An exported ONNX file and images; without a file, the latest run's int8 or else float32 one.",
+        ),
+    ],
+    invert: Annotated[
+        str,
+        typer.Option(help="auto, yes or no: whether images are dark on light where the model wants light on dark."),
+    ] = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Classify images with an exported ONNX file.
+
+    Example: lenet-edge predict lenet5-mnist.int8.onnx digit.png
+    """
+    if invert not in ("auto", "yes", "no"):
+        raise typer.BadParameter(f"--invert is auto, yes or no, got {invert!r}")
+    from lenet_edge_runtime import Classifier
+
+    model, images = _model_and_images(paths)
+    classifier = Classifier(model)
+    predictions = [classifier.predict(image, invert) for image in images]  # type: ignore[arg-type]
+    if as_json:
+        console.print_json(
+            [{"path": str(path), **vars(prediction)} for path, prediction in zip(images, predictions, strict=True)]
+        )
+        return
+    console.print_table(
+        f"{model}",
+        ["image", "label", "probability"],
+        [
+            [str(path), prediction.label, console.percent(prediction.probability)]
+            for path, prediction in zip(images, predictions, strict=True)
+        ],
+    )
+
+
+def _model_and_images(paths: list[Path]) -> tuple[Path, list[Path]]:
+    if paths[0].suffix != ".onnx":
+        return _latest_model(), paths
+    if len(paths) == 1:
+        raise typer.BadParameter("give one or more images after the model")
+    return paths[0], paths[1:]
+
+
+def _latest_model() -> Path:
+    from lenet_edge_runtime.errors import ModelFileError
+
+    from lenet_edge.runs import find_run
+
+    run = find_run(None)
+    for pattern in ("*.int8.onnx", "*.onnx"):
+        if files := sorted(run.export_folder.glob(pattern)):
+            return files[0]
+    raise ModelFileError(f"{run.folder} has no ONNX file; run 'lenet-edge export --int8' first, or name a model file")

@@ -1,0 +1,119 @@
+"""`lenet-edge train`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from lenet_edge_runtime.errors import DataError
+
+from lenet_edge import console
+from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
+from lenet_edge.recipes import DEFAULT_RECIPE, RECIPES, Recipe, find_recipe
+
+NAME = "train"
+
+
+def run(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help=f"{', '.join(RECIPES)}.  [default: {DEFAULT_RECIPE}]", show_default=False),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help=DatasetHelp + "  [default: mnist]", show_default=False)] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.")] = None,
+    lr: Annotated[float | None, typer.Option(min=0.0, help="Peak learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of split, shuffle, initial weights.  [default: 0]")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/RECIPE-DATASET-N by default.")] = None,
+    data_dir: DataDirOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, or with the latest unfinished one.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a recipe on a data set and evaluate it on the test set.
+
+    Example: lenet-edge train lenet5 --dataset fashion-mnist
+    """
+    from lenet_edge.datasets import load_dataset
+    from lenet_edge.runs import create_run, find_run
+    from lenet_edge.training import start_record
+
+    if resume:
+        _refuse_with_resume(recipe=recipe, dataset=dataset, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
+        run = find_run(out, status=("training",))
+        data = load_dataset(run.dataset_argument(), data_dir)
+        if data.md5s != run.read().data_md5s:
+            raise DataError(f"the images are not those that {run.folder} was started with; train a new run")
+    else:
+        chosen = _with_options(find_recipe(recipe or DEFAULT_RECIPE), batch_size, lr)
+        data = load_dataset(dataset or "mnist", data_dir)
+        record = start_record(chosen, data, seed=seed or 0, device=device, threads=threads, epochs=epochs)
+        run = create_run(out, f"{chosen.name}-{data.name}")
+        run.write(record)
+        run.remember_data(data)
+    document = train_run(run, data, resume=resume)
+    if as_json:
+        console.print_json(document)
+    else:
+        _print_summary(document)
+
+
+def train_run(run: Any, data: Any, *, resume: bool = False) -> dict[str, Any]:
+    """Train a run in its folder, under its lock; return what `train --json` prints."""
+    from lenet_edge.plots import draw_curves
+    from lenet_edge.progress import ConsoleWatcher
+    from lenet_edge.training import read_history, train
+
+    with run.locked(), ConsoleWatcher() as watcher:
+        record = train(run, data, watcher, resume=resume)
+        draw_curves(
+            read_history(run),
+            f"{record.recipe.name} on {record.dataset}, seed {record.seed}",
+            run.curves_path,
+        )
+    metrics = dict(record.metrics)
+    return {
+        "run": str(run.folder),
+        "recipe": record.recipe.name,
+        "dataset": record.dataset,
+        "parameters": metrics.pop("parameters"),
+        "epochs": metrics.pop("epochs"),
+        **metrics,
+        "seed": record.seed,
+        "device": record.device,
+        "threads": record.threads,
+    }
+
+
+def _with_options(recipe: Recipe, batch_size: int | None, lr: float | None) -> Recipe:
+    given = {"batch_size": batch_size, "learning_rate": lr}
+    return replace(recipe, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _refuse_with_resume(**given: object) -> None:
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise typer.BadParameter(f"--resume takes {', '.join(names)} from the run; leave it out")
+
+
+def _print_summary(document: dict[str, Any]) -> None:
+    console.print_table(
+        f"{document['recipe']} on {document['dataset']}",
+        ["", "test accuracy", "validation", "parameters", "epochs", "seconds", "images/s", "device"],
+        [
+            [
+                document["run"],
+                console.percent(document["test_accuracy"]),
+                console.percent(document["val_accuracy"]),
+                f"{document['parameters']:,}",
+                str(document["epochs"]),
+                f"{document['seconds']:.1f}",
+                f"{document['images_per_second']:,.0f}",
+                f"{document['device']}, {document['threads']} threads",
+            ]
+        ],
+    )
+    console.say("next: lenet-edge export --int8")

@@ -1,0 +1,58 @@
+"""What commands show: tables for people and one JSON document for machines on stdout, all else on stderr."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+WIDTH = 110  # of tables that go into a file or a pipe
+
+
+def print_json(document: Any) -> None:
+    """Print the command's one JSON document; dataclasses become objects, paths text."""
+    typer.echo(json.dumps(document, default=_plain, indent=2, ensure_ascii=False))
+
+
+def say(message: str) -> None:
+    """Print one line to stderr."""
+    typer.echo(message, err=True)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; the first column is text, the others are figures."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", no_wrap=index > 0, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(table)
+
+
+def percent(fraction: float, digits: int = 2) -> str:
+    """0.9951 as `99.51 %`."""
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def kilobytes(size: int) -> str:
+    """Bytes in kB (1000 bytes)."""
+    return f"{size / 1000:.1f} kB"
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"no JSON form for {type(value).__name__}")

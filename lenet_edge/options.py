@@ -1,0 +1,21 @@
+"""Options that more than one command has."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the data in torchvision's layout; looked in before $LENET_EDGE_DATA and the cache."),
+]
+DatasetHelp = "mnist, fashion-mnist, kmnist, digits, or a folder with one sub-folder of images per class."
+FilesArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Exported files; without any, all those of the run.", show_default=False),
+]
+RunOption = Annotated[
+    Path | None,
+    typer.Option("--run", help="The run the files belong to; the latest finished one by default."),
+]

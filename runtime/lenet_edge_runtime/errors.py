@@ -1,0 +1,52 @@
+"""The one family of exceptions of all three storeys.
+
+LenetEdgeError            exit 1: bad input; the message says what was got, expected, and what to type next
+├── ImageError            not an image that can be read
+├── ModelFileError        not a model file, or not the one it says it is
+├── DataError             a data set is missing, damaged or unusable
+├── RunError              a run folder is missing, in use, unfinished or cannot be written
+├── WeightsError          weights that do not fit the model they were said to be for
+├── TrainingError         training cannot go on (a NaN loss, a device that is not there)
+├── MissingExtraError     a package of the `train` extra is not installed
+└── GateError             exit 3: an exported file is not as good as it has to be
+"""
+
+
+class LenetEdgeError(Exception):
+    """Base of all errors that a user can mend; the command line prints one as one line and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class ImageError(LenetEdgeError):
+    """An image is missing, damaged, too large, or of a shape that a model cannot take."""
+
+
+class ModelFileError(LenetEdgeError):
+    """A file is not a model, or not the model that it says it is."""
+
+
+class DataError(LenetEdgeError):
+    """A data set is missing, damaged, or cannot be used for training."""
+
+
+class RunError(LenetEdgeError):
+    """A run folder is missing, unfinished, in use by another process, or cannot be written."""
+
+
+class WeightsError(LenetEdgeError):
+    """Weights do not fit the architecture, or their file is not a plain table of tensors."""
+
+
+class TrainingError(LenetEdgeError):
+    """Training cannot start or go on."""
+
+
+class MissingExtraError(LenetEdgeError):
+    """A command needs a package of an extra that is not installed."""
+
+
+class GateError(LenetEdgeError):
+    """An exported file does not hold what it has to hold."""
+
+    exit_code = 3

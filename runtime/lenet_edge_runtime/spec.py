@@ -1,0 +1,87 @@
+"""What an image classifier says of itself: labels, input and normalisation, as they travel inside its files."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Self, get_args
+
+from lenet_edge_runtime.errors import ModelFileError
+
+Polarity = Literal["light-on-dark", "dark-on-light", "any"]
+
+PREFIX = "lenet_edge."  # of every metadata key of ours, so that a foreign file is not taken for one of ours
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The contract between a classifier and whoever feeds it.
+
+    The file's input is raw pixels, uint8 [batch, channels, height, width], 0 to 255. Inside the file they are
+    padded with `padding` zeros on each side, divided by 255, and normalised: (x - mean) / std, per channel.
+    """
+
+    labels: tuple[str, ...]
+    height: int
+    width: int
+    mean: tuple[float, ...]  # one number a channel, of pixels scaled to [0, 1]
+    std: tuple[float, ...]
+    padding: int = 0  # pixels on each side, added to the raw image before normalisation
+    polarity: Polarity = "any"  # what the training images looked like; "any": no image is ever inverted
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a spec that describes no classifier."""
+        if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"a classifier needs two or more different labels, got {list(self.labels)}")
+        if self.height < 1 or self.width < 1 or self.padding < 0:
+            raise ValueError(f"not an image size: {self.height}x{self.width}, padding {self.padding}")
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+            raise ValueError(f"mean and std need one number a channel (1 or 3), got {self.mean} and {self.std}")
+        if not all(value > 0 for value in self.std):
+            raise ValueError(f"std has to be above zero, got {self.std}")
+        if self.polarity not in get_args(Polarity):
+            raise ValueError(f"polarity is one of {get_args(Polarity)}, got {self.polarity!r}")
+
+    @property
+    def channels(self) -> int:
+        """Colour channels of the input: 1 (grey) or 3 (RGB)."""
+        return len(self.mean)
+
+    @property
+    def pixel_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image as the file takes it."""
+        return self.channels, self.height, self.width
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the spec as flat text, each value JSON, for ONNX metadata_props and the like."""
+        fields = {
+            "labels": list(self.labels),
+            "input": {"layout": "NCHW", "dtype": "uint8", "shape": ["batch", *self.pixel_shape]},
+            "padding": self.padding,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "polarity": self.polarity,
+        }
+        return {PREFIX + key: json.dumps(value, ensure_ascii=False) for key, value in fields.items()}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
+        """Read back what `to_metadata` wrote; raise ModelFileError where it is missing or makes no sense."""
+        if PREFIX + "labels" not in metadata:
+            raise ModelFileError("the file carries no lenet-edge metadata (labels, input size, normalisation)")
+        try:
+            fields = {key: json.loads(metadata[PREFIX + key]) for key in _METADATA_FIELDS}
+            _, _, height, width = fields["input"]["shape"]
+            return cls(
+                labels=tuple(str(label) for label in fields["labels"]),
+                height=int(height),
+                width=int(width),
+                mean=tuple(float(value) for value in fields["mean"]),
+                std=tuple(float(value) for value in fields["std"]),
+                padding=int(fields["padding"]),
+                polarity=fields["polarity"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"the file's metadata is damaged: {error}") from error
+
+
+_METADATA_FIELDS = ("labels", "input", "padding", "mean", "std", "polarity")
