@@ -42,7 +42,9 @@ def build(job: ExportJob) -> onnx.ModelProto:
     model = _export_dynamo(job)
     folding.fold_normalisation(model)
     if job.opset != _opset_of(model):
-        model = version_converter.convert_version(model, job.opset)
+        model = version_converter.convert_version(model, max(job.opset, 14))
+        if job.opset == 13:
+            _from_14_to_13(model)
     _strip(model)
     checker.check_model(model, full_check=True)
     return model
@@ -87,6 +89,14 @@ def _export_dynamo(job: ExportJob) -> onnx.ModelProto:
         )
     assert program is not None
     return program.model_proto
+
+
+def _from_14_to_13(model: onnx.ModelProto) -> None:
+    """Take the last step, for which onnx has no adapters: 14 only gave Reshape an attribute, and others more types."""
+    for node in model.graph.node:
+        for attribute in [item for item in node.attribute if item.name == "allowzero" and item.i == 0]:
+            node.attribute.remove(attribute)
+    next(entry for entry in model.opset_import if entry.domain == "").version = 13
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -5,6 +5,7 @@ not applied, transparent pixels come out black, a small file can hold a huge ima
 whatever the decoder raises.
 """
 
+import contextlib
 import io
 import warnings
 from pathlib import Path
@@ -32,9 +33,9 @@ def read_image(source: ImageSource, channels: int) -> Image.Image:
     if isinstance(source, np.ndarray):
         return _from_array(source).convert(_mode(channels))
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.ExitStack() as stack:
             warnings.simplefilter("ignore")  # Pillow's remarks on odd but readable files
-            image = source if isinstance(source, Image.Image) else _open(source)
+            image = source if isinstance(source, Image.Image) else stack.enter_context(_open(source))
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(
                     f"{name} has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}: scale it down first"
