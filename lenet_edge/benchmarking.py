@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from lenet_edge.exporting import run_model
+from lenet_edge.runs import Run
 from lenet_edge_exporters import FORMATS, open_file
 from lenet_edge_exporters.job import LoadedModel
 from lenet_edge_runtime.errors import GateError
 from lenet_edge_runtime.host import describe_host
 from lenet_edge_runtime.latency import Opener, Timing, measure
-from numpy.typing import NDArray
-
-from lenet_edge.exporting import run_model
-from lenet_edge.runs import Run
 
 PACKAGES = ("lenet-edge", "torch", "onnxruntime", "numpy")
 BACKENDS = {"pytorch": "pytorch", "torchscript": "torchscript", "onnx": "onnxruntime", "int8": "onnxruntime"}

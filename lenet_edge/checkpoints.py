@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lenet_edge_exporters import atomic
-from lenet_edge_runtime.errors import RunError, WeightsError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+
+from lenet_edge_exporters import atomic
+from lenet_edge_runtime.errors import RunError, WeightsError
 
 
 @dataclass(frozen=True)

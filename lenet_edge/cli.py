@@ -4,10 +4,10 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from lenet_edge_runtime.errors import LenetEdgeError
 from typer.core import TyperGroup
 
 from lenet_edge.commands import bench, export, predict, quickstart, train, verify
+from lenet_edge_runtime.errors import LenetEdgeError
 
 # Packages of the `train` extra, as they are imported.
 TRAIN_PACKAGES = {

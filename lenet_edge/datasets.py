@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from lenet_edge_runtime.errors import DataError, ImageError
-from lenet_edge_runtime.images import read_image, to_pixels
-from lenet_edge_runtime.spec import ModelSpec, Polarity
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from lenet_edge.augmentation import Augmentation
+from lenet_edge_runtime.errors import DataError, ImageError
+from lenet_edge_runtime.images import read_image, to_pixels
+from lenet_edge_runtime.spec import ModelSpec, Polarity
 
 Pixels = NDArray[np.uint8]  # [n, channels, height, width]
 Labels = NDArray[np.int64]  # [n]

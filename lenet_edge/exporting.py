@@ -5,14 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from lenet_edge_exporters import ExportJob, export, formats
-from lenet_edge_exporters.formats import Artifact
-from lenet_edge_exporters.job import DEFAULT_OPSET
-from lenet_edge_exporters.pixels import TorchModel, torch_model
-from lenet_edge_runtime.errors import DataError
-from lenet_edge_runtime.host import installed_versions
-from lenet_edge_runtime.sessions import sha256_of
-from lenet_edge_runtime.spec import ModelSpec
 from torch import nn
 
 from lenet_edge import checkpoints
@@ -22,6 +14,14 @@ from lenet_edge.recipes import Recipe
 from lenet_edge.runs import Run, RunRecord, create_run, now
 from lenet_edge.training import VALIDATION_SHARE
 from lenet_edge.weights import load_foreign_weights
+from lenet_edge_exporters import ExportJob, export, formats
+from lenet_edge_exporters.formats import Artifact
+from lenet_edge_exporters.job import DEFAULT_OPSET
+from lenet_edge_exporters.pixels import TorchModel, torch_model
+from lenet_edge_runtime.errors import DataError
+from lenet_edge_runtime.host import installed_versions
+from lenet_edge_runtime.sessions import sha256_of
+from lenet_edge_runtime.spec import ModelSpec
 
 CHECK_IMAGES = 1000  # of the validation split
 CALIBRATION_IMAGES = 512  # of the training split; 1 to 2,048 gave 99.95 to 99.97 % agreement

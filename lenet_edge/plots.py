@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lenet_edge_exporters import atomic
-
 from lenet_edge.training import Epoch
+from lenet_edge_exporters import atomic
 
 
 def draw_curves(history: Sequence[Epoch], title: str, path: Path) -> None:

@@ -49,7 +49,7 @@ RECIPES = {
             summary="our best net of 61,706 parameters: ReLU, max pooling, BatchNorm (folded when exported)",
             source="LeCun et al. 1998, with BatchNorm (Ioffe & Szegedy 2015) and weight averaging",
             model=LeNetConfig(activation="relu", pooling="max", batch_norm=True),
-            epochs=30,
+            epochs=40,
             learning_rate=0.2,
             weight_decay=5e-4,
             label_smoothing=0.05,

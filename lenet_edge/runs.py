@@ -18,12 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from lenet_edge.datasets import ImageData
+from lenet_edge.recipes import LeNetConfig, Recipe
 from lenet_edge_exporters import atomic
 from lenet_edge_runtime.errors import RunError
 from lenet_edge_runtime.spec import ModelSpec
-
-from lenet_edge.datasets import ImageData
-from lenet_edge.recipes import LeNetConfig, Recipe
 
 RUNS = Path("runs")
 
@@ -106,7 +105,7 @@ class Run:
             return RunRecord.from_json(self.record_path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunError(f"{self.folder} is not a run folder: it has no run.json; see 'lenet-edge train'") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{self.record_path} is damaged ({error!r}); train again") from None
 
     def write(self, record: RunRecord) -> None:

@@ -15,11 +15,6 @@ from dataclasses import asdict, dataclass, fields, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lenet_edge_exporters import atomic
-from lenet_edge_exporters.pixels import PixelInput
-from lenet_edge_runtime.errors import LenetEdgeError, TrainingError
-from lenet_edge_runtime.host import installed_versions
-from lenet_edge_runtime.spec import ModelSpec
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -30,6 +25,11 @@ from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.models import LeNet5, deployed_parameters
 from lenet_edge.recipes import Recipe
 from lenet_edge.runs import Run, RunRecord, now
+from lenet_edge_exporters import atomic
+from lenet_edge_exporters.pixels import PixelInput
+from lenet_edge_runtime.errors import LenetEdgeError, TrainingError
+from lenet_edge_runtime.host import installed_versions
+from lenet_edge_runtime.spec import ModelSpec
 
 VALIDATION_SHARE = 1 / 12  # 5,000 of MNIST's 60,000
 EVALUATION_BATCH = 500
@@ -302,6 +302,7 @@ def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False) 
         trainer.restore(checkpoints.load_state(run.checkpoint_path))
         history = read_history(run)[: trainer.epoch]
     else:
+        write_history(run, history)
         checkpoints.save_state(run.checkpoint_path, trainer.state())
     while trainer.epoch < record.recipe.epochs:
         try:

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from lenet_edge_exporters import FORMATS, LoadedModel, open_file
-from lenet_edge_runtime.errors import DataError, ModelFileError, RunError
-from lenet_edge_runtime.sessions import sha256_of
-from lenet_edge_runtime.spec import PREFIX, ModelSpec
 from numpy.typing import NDArray
 
 from lenet_edge import statistics
 from lenet_edge.datasets import ImageData
 from lenet_edge.exporting import run_model
 from lenet_edge.runs import RUNS, Run
+from lenet_edge_exporters import FORMATS, LoadedModel, open_file
+from lenet_edge_runtime.errors import DataError, ModelFileError, RunError
+from lenet_edge_runtime.sessions import sha256_of
+from lenet_edge_runtime.spec import PREFIX, ModelSpec
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lenet_edge_runtime.errors import WeightsError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from lenet_edge_runtime.errors import WeightsError
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which trainers keep the state_dict
 SUFFIXES = (".pth", ".pt", ".safetensors")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
+
 from lenet_edge.datasets import DATA_VARIABLE, ImageData, load_dataset
 from lenet_edge.exporting import export_run
 from lenet_edge.recipes import RECIPES
@@ -13,7 +15,6 @@ from lenet_edge.runs import Run
 from lenet_edge.training import Watcher, start_record, train
 from lenet_edge_exporters import FORMATS
 from lenet_edge_runtime import ModelSpec
-from typer.testing import CliRunner, Result
 
 EPOCHS = 12  # about a hundred steps: enough for 97 % of the digits
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lenet_edge_runtime import ImageError
-from lenet_edge_runtime.images import MAX_PIXELS, is_inverted, read_image, to_pixels
 from PIL import Image
 
 from conftest import GREY_SPEC
+from lenet_edge_runtime import ImageError
+from lenet_edge_runtime.images import MAX_PIXELS, is_inverted, read_image, to_pixels
 
 
 @pytest.fixture

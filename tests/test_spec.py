@@ -5,9 +5,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lenet_edge_runtime import ModelFileError, ModelSpec
 
 from conftest import GREY_SPEC
+from lenet_edge_runtime import ModelFileError, ModelSpec
 
 finite = st.floats(-10, 10)
 positive = st.floats(1e-6, 10)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lenet_edge.statistics import Z95, mcnemar_exact, paired_drop_interval, wilson_interval
 from scipy import optimize, stats
+
+from lenet_edge.statistics import Z95, mcnemar_exact, paired_drop_interval, wilson_interval
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 20), (20, 20), (7, 20), (9951, 10000)])

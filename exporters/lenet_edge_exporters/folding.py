@@ -29,9 +29,9 @@ def fold_normalisation(model: onnx.ModelProto) -> bool:
     if any(own_pads) or groups != 1 or _auto_pad(attributes) != "NOTSET":
         return False  # the convolution pads with normalised zeros, which are no zeros of the raw image
 
-    scale, shift = (_constant(graph, node.input[1]).reshape(-1) for node in (mul, add))
-    weight = _constant(graph, conv.input[1])
-    bias = _constant(graph, conv.input[2]) if len(conv.input) > 2 else np.zeros(len(weight))
+    scale, shift = (constant(graph, node.input[1]).reshape(-1) for node in (mul, add))
+    weight = constant(graph, conv.input[1])
+    bias = constant(graph, conv.input[2]) if len(conv.input) > 2 else np.zeros(len(weight))
     folded_weight = weight * scale[None, :, None, None]
     folded_bias = bias + np.einsum("ocyx,c->o", weight, np.broadcast_to(shift, weight.shape[1]))
     conv.input[:] = [cast.output[0], *_replace(graph, conv, folded_weight, folded_bias)]
@@ -67,7 +67,8 @@ def _chain_from(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
         name = readers[0].output[0]
 
 
-def _constant(graph: onnx.GraphProto, name: str) -> NDArray[np.float64]:
+def constant(graph: onnx.GraphProto, name: str) -> NDArray[np.float64]:
+    """The values of an initializer, whatever its type."""
     from onnx import numpy_helper
 
     return next(numpy_helper.to_array(item) for item in graph.initializer if item.name == name).astype(np.float64)
@@ -87,7 +88,7 @@ def _replace(
 
 def _spatial_pads(graph: onnx.GraphProto, pad: onnx.NodeProto) -> tuple[int, int, int, int]:
     # ONNX Pad lists the begins of all axes, then the ends: [n, c, top, left, n, c, bottom, right].
-    amounts = [int(value) for value in _constant(graph, pad.input[1])]
+    amounts = [int(value) for value in constant(graph, pad.input[1])]
     return amounts[2], amounts[3], amounts[6], amounts[7]
 
 

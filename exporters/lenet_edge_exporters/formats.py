@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from lenet_edge_runtime.errors import GateError, ModelFileError
-from lenet_edge_runtime.spec import PREFIX
 from numpy.typing import NDArray
 
 from lenet_edge_exporters import atomic, int8, onnx, torchscript
 from lenet_edge_exporters.job import ExportJob, LoadedModel
+from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.spec import PREFIX
 
 
 @dataclass(frozen=True)

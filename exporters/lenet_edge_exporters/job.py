@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.spec import PREFIX, ModelSpec
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import nn

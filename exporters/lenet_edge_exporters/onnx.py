@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenet_edge_runtime.classifier import Classifier
-
 from lenet_edge_exporters import folding
 from lenet_edge_exporters.job import DEFAULT_OPSET, ExportJob, LoadedModel
+from lenet_edge_runtime.classifier import Classifier
 
 if TYPE_CHECKING:
     import onnx
@@ -92,10 +91,14 @@ def _export_dynamo(job: ExportJob) -> onnx.ModelProto:
 
 
 def _from_14_to_13(model: onnx.ModelProto) -> None:
-    """Take the last step, for which onnx has no adapters: 14 only gave Reshape an attribute, and others more types."""
+    """Take the last step, for which onnx has no adapters: 14 only gave Reshape an attribute, and others more types.
+
+    The attribute (`allowzero`) says what a 0 in the new shape means; without a 0 it says nothing and may go.
+    """
     for node in model.graph.node:
-        for attribute in [item for item in node.attribute if item.name == "allowzero" and item.i == 0]:
-            node.attribute.remove(attribute)
+        if node.op_type == "Reshape" and 0 not in folding.constant(model.graph, node.input[1]):
+            for attribute in [item for item in node.attribute if item.name == "allowzero"]:
+                node.attribute.remove(attribute)
     next(entry for entry in model.opset_import if entry.domain == "").version = 13
 
 

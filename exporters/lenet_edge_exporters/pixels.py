@@ -6,9 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lenet_edge_runtime.spec import ModelSpec
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from lenet_edge_runtime.spec import ModelSpec
 
 LOGITS_BATCH = 500  # images a call: the activations of a LeNet then stay within the cache
 

@@ -14,9 +14,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lenet_edge_runtime.errors import ModelFileError
-
 from lenet_edge_exporters.job import ExportJob, LoadedModel
+from lenet_edge_runtime.errors import ModelFileError
 
 METADATA_ENTRY = "lenet_edge.json"
 

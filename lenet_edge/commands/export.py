@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from lenet_edge_exporters.formats import FORMATS
-from lenet_edge_exporters.job import DEFAULT_OPSET, OPSETS
 
 from lenet_edge import console
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
 from lenet_edge.recipes import RECIPES, find_recipe
+from lenet_edge_exporters.formats import FORMATS
+from lenet_edge_exporters.job import DEFAULT_OPSET, OPSETS
 
 NAME = "export"
 DEFAULT_FORMATS = ("torchscript", "onnx")

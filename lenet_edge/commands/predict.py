@@ -60,9 +60,8 @@ def _model_and_images(paths: list[Path]) -> tuple[Path, list[Path]]:
 
 
 def _latest_model() -> Path:
-    from lenet_edge_runtime.errors import ModelFileError
-
     from lenet_edge.runs import find_run
+    from lenet_edge_runtime.errors import ModelFileError
 
     run = find_run(None)
     for pattern in ("*.int8.onnx", "*.onnx"):

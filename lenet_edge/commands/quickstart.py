@@ -66,8 +66,9 @@ def run(
 
 def _predict(folder: Path, model: Path, data: Any) -> list[dict[str, Any]]:
     """Write the first test images of different classes as PNG files and classify those files."""
-    from lenet_edge_runtime import Classifier
     from PIL import Image
+
+    from lenet_edge_runtime import Classifier
 
     classifier = Classifier(model)
     folder.mkdir(exist_ok=True)

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from lenet_edge_runtime.errors import DataError
 
 from lenet_edge import console
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
 from lenet_edge.recipes import DEFAULT_RECIPE, RECIPES, Recipe, find_recipe
+from lenet_edge_runtime.errors import DataError
 
 NAME = "train"
 

@@ -1,0 +1,208 @@
+"""Every format against the PyTorch model: the same logits for any batch, one file, the same bytes, nothing private."""
+
+import copy
+import getpass
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from conftest import GREY_SPEC
+from lenet_edge.models import LeNet5
+from lenet_edge.recipes import RECIPES
+from lenet_edge_exporters import FORMATS, ExportJob, export, formats, open_file
+from lenet_edge_exporters.job import OPSETS
+from lenet_edge_exporters.pixels import torch_model
+from lenet_edge_runtime import ModelSpec
+from lenet_edge_runtime.errors import GateError, ModelFileError
+
+BATCHES = (1, 2, 7, 64)
+ONNX_FORMATS = [row.name for row in FORMATS.values() if row.suffix.endswith(".onnx")]
+
+
+class UserNet(nn.Module):
+    """A net of a user's own: RGB, padding inside the convolution, a residual sum, global pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.second = nn.Conv2d(8, 8, 3, padding=1)
+        self.output = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.norm(self.first(x)))
+        x = x + torch.relu(self.second(x))
+        return self.output(x.mean((2, 3)))
+
+
+USER_SPEC = ModelSpec(("cat", "dog", "bird"), 20, 24, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+
+
+def make_job(name: str, opset: int = 18) -> ExportJob:
+    torch.manual_seed(0)
+    spec = USER_SPEC if name == "user's own" else GREY_SPEC
+    net = UserNet() if name == "user's own" else LeNet5(RECIPES[name].model)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):  # as after training, so that folding has work to do
+            module.running_mean.normal_(std=0.2)
+            module.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (64, *spec.pixel_shape), dtype=np.uint8)
+    return ExportJob(net.eval(), spec, pixels, pixels, opset, {"recipe": name})
+
+
+def reference(job: ExportJob, pixels: np.ndarray | None = None) -> np.ndarray:
+    """The network's logits with the preprocessing written out, in float64."""
+    pixels = job.check_pixels if pixels is None else pixels
+    p = job.spec.padding
+    images = np.pad(pixels / 255, ((0, 0), (0, 0), (p, p), (p, p)))
+    mean, std = (np.array(values).reshape(1, -1, 1, 1) for values in (job.spec.mean, job.spec.std))
+    with torch.inference_mode():
+        return copy.deepcopy(job.net).double()(torch.from_numpy((images - mean) / std)).numpy().astype(np.float32)
+
+
+def written(job: ExportJob, format_name: str, folder: Path) -> Path:
+    """The exported file; not by way of `export`, whose gate is for trained nets and not for random weights."""
+    path = folder / f"net{FORMATS[format_name].suffix}"
+    path.write_bytes(FORMATS[format_name].export(job))
+    return path
+
+
+NETS = [*RECIPES, "user's own"]
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_oracle_itself_normalises_as_written_out(net: str) -> None:
+    job = make_job(net)
+    found = torch_model(job.net, job.spec).logits(job.check_pixels)
+    np.testing.assert_allclose(found, reference(job), atol=2e-5)
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_logits_are_pytorchs_for_any_batch(format_name: str, net: str, tmp_path: Path) -> None:
+    job = make_job(net)
+    path = written(job, format_name, tmp_path)
+    stated, model = open_file(path)
+    assert stated == format_name
+    expected = reference(job)
+    # int8 rounds: on random weights and random images, within 5 % of the range of the logits.
+    tolerance = 0.05 * np.ptp(expected) if format_name == "int8" else 2e-5
+    for batch in BATCHES:
+        np.testing.assert_allclose(model.logits(job.check_pixels[:batch]), expected[:batch], atol=tolerance)
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_exporting_twice_gives_the_same_bytes(format_name: str, net: str, tmp_path: Path) -> None:
+    job = make_job(net)
+    assert FORMATS[format_name].export(job) == FORMATS[format_name].export(job)
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_file_names_no_place_and_nobody(format_name: str, tmp_path: Path) -> None:
+    content = written(make_job("lenet5"), format_name, tmp_path).read_bytes()
+    here = Path(__file__).resolve()
+    private = [str(here.parent), str(Path.home()), str(tmp_path), "site-packages"]
+    # Three letters turn up among random weights; whoever is called so is told nothing by finding them.
+    private += [name for name in (socket.gethostname(), getpass.getuser()) if len(name) > 3]
+    assert [name for name in private if name.encode() in content] == []
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_file_carries_its_spec_and_origin(format_name: str, tmp_path: Path) -> None:
+    job = make_job("lenet5")
+    _, model = open_file(written(job, format_name, tmp_path))
+    assert ModelSpec.from_metadata(model.metadata) == job.spec
+    assert model.metadata["lenet_edge.recipe"] == '"lenet5"'
+    assert "torch" in model.metadata["lenet_edge.versions"]
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_file_that_disagrees_is_not_left_behind(format_name: str, tmp_path: Path) -> None:
+    job = make_job("lenet5")
+    path = tmp_path / f"net{FORMATS[format_name].suffix}"
+    with pytest.raises(GateError, match=r"disagrees with the PyTorch model on 64 images.*not written"):
+        export(job, format_name, path, -reference(job))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_nan_logits_are_no_agreement(format_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make_job("lenet5")
+    broken = replace(FORMATS[format_name], load=lambda _path, _threads: NanModel())
+    monkeypatch.setitem(formats.FORMATS, format_name, broken)
+    with pytest.raises(GateError, match="largest logit difference nan"):
+        export(job, format_name, tmp_path / "net", np.zeros((64, 10), np.float32))
+
+
+class NanModel:
+    def logits(self, pixels: np.ndarray) -> np.ndarray:
+        return np.full((len(pixels), 10), np.nan, np.float32)
+
+
+# --- ONNX ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format_name", ONNX_FORMATS)
+def test_default_opset_reaches_old_runtimes(format_name: str, tmp_path: Path) -> None:
+    model = onnx.load(written(make_job("lenet5"), format_name, tmp_path))
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 18)]
+    assert model.ir_version == 8
+    assert not any(len(node.metadata_props) or node.doc_string for node in model.graph.node)
+    (pixels,), (logits,) = model.graph.input, model.graph.output
+    assert pixels.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [dim.dim_param or dim.dim_value for dim in pixels.type.tensor_type.shape.dim] == ["batch", 1, 28, 28]
+    assert [dim.dim_param or dim.dim_value for dim in logits.type.tensor_type.shape.dim] == ["batch", 10]
+
+
+@pytest.mark.parametrize(("net", "opset"), [*(("lenet5", opset) for opset in OPSETS), ("lenet5-classic", 13)])
+def test_every_opset(net: str, opset: int, tmp_path: Path) -> None:
+    job = make_job(net, opset)
+    for format_name in ONNX_FORMATS:
+        path = written(job, format_name, tmp_path)
+        assert [entry.version for entry in onnx.load(path).opset_import] == [opset]
+
+
+def test_preprocessing_is_folded_into_the_first_convolution(tmp_path: Path) -> None:
+    operators = [node.op_type for node in onnx.load(written(make_job("lenet5"), "onnx", tmp_path)).graph.node]
+    assert operators == [
+        "Cast", "Conv", "Relu", "MaxPool", "Conv", "Relu", "MaxPool", "Reshape", "Gemm", "Relu", "Gemm", "Relu", "Gemm",
+    ]  # fmt: skip
+
+
+def test_preprocessing_stays_where_folding_is_not_exact(tmp_path: Path) -> None:
+    """A convolution that pads normalised images pads with the mean colour, which no raw pixel can stand for."""
+    operators = [node.op_type for node in onnx.load(written(make_job("user's own"), "onnx", tmp_path)).graph.node]
+    assert operators[:4] == ["Cast", "Mul", "Add", "Conv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("net.onnx", b"no model", "is not an ONNX model"),
+        ("net.onnx", b"", "is not an ONNX model"),
+        ("net.int8.onnx", b"\x08\x08", "not an ONNX model|carries no lenet-edge metadata"),
+        ("net.torchscript.pt", b"PK no archive", "is not a TorchScript file"),
+        ("net.tflite", b"", "no known ending; exported files end in .torchscript.pt, .onnx, .int8.onnx"),
+    ],
+)
+def test_files_that_are_no_models_are_refused(name: str, content: bytes, complaint: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelFileError, match=complaint):
+        open_file(tmp_path / name)
+
+
+def test_job_refuses_images_that_do_not_fit() -> None:
+    job = make_job("lenet5")
+    with pytest.raises(ValueError, match="images are uint8"):
+        replace(job, check_pixels=job.check_pixels[..., :20])
+    with pytest.raises(ValueError, match="opset is 13 to 21, got 12"):
+        replace(job, opset=12)
