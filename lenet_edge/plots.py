@@ -27,7 +27,7 @@ def draw_curves(history: Sequence[Epoch], title: str, path: Path) -> None:
             "Accuracy",
         ),
     ):
-        axes.plot(epochs, train, label="training (augmented images)", color="#8a8a8a", marker=marker)
+        axes.plot(epochs, train, label="training (as optimised)", color="#8a8a8a", marker=marker)
         axes.plot(epochs, val, label="validation", color="#0b62a4", linewidth=2, marker=marker)
         axes.set_xlabel("Epoch")
         axes.set_ylabel(name)

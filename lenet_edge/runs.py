@@ -106,7 +106,7 @@ class Run:
         except FileNotFoundError:
             raise RunError(f"{self.folder} is not a run folder: it has no run.json; see 'lenet-edge train'") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{self.record_path} is damaged ({error!r}); train again") from None
+            raise RunError(f"{self.record_path} is damaged ({error!r}); remove that folder, or train again") from None
 
     def write(self, record: RunRecord) -> None:
         """Write the record, whole or not at all."""

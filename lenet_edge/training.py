@@ -286,7 +286,7 @@ class Trainer:
         return value
 
     def _on_device(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(pixels.copy()).to(self.device), torch.from_numpy(labels.copy()).to(self.device)
+        return torch.tensor(pixels, device=self.device), torch.tensor(labels, device=self.device)
 
 
 def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False) -> RunRecord:

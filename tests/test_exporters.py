@@ -55,6 +55,7 @@ def make_job(name: str, opset: int = 18) -> ExportJob:
             nn.init.uniform_(module.weight, 0.5, 1.5)
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (64, *spec.pixel_shape), dtype=np.uint8)
+    pixels.flags.writeable = False  # as arrays read from a file are
     return ExportJob(net.eval(), spec, pixels, pixels, opset, {"recipe": name})
 
 

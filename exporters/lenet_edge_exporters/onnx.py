@@ -71,7 +71,7 @@ def _export_dynamo(job: ExportJob) -> onnx.ModelProto:
 
     from lenet_edge_exporters.pixels import deployable
 
-    example = torch.from_numpy(job.check_pixels[:2].copy())  # a batch of 1 would be taken for a constant
+    example = torch.tensor(job.check_pixels[:2])  # a batch of 1 would be taken for a constant
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)

@@ -55,13 +55,13 @@ class TorchModel:
         """Run raw pixels, uint8 [n, c, h, w]; return the logits, float32 [n, classes]."""
         batches = [pixels[i : i + LOGITS_BATCH] for i in range(0, len(pixels), LOGITS_BATCH)]
         with torch.inference_mode():
-            rows = [self._module(torch.from_numpy(np.ascontiguousarray(batch))).numpy() for batch in batches]
+            rows = [self._module(torch.tensor(batch)).numpy() for batch in batches]
         return np.concatenate(rows)
 
     def bind(self, pixels: NDArray[np.uint8]) -> Callable[[], object]:
         """The bare call on `pixels`, for timing; sets torch's thread count, which is the whole process's."""
         torch.set_num_threads(self._threads)
-        tensor = torch.from_numpy(np.ascontiguousarray(pixels))
+        tensor = torch.tensor(pixels)  # a copy: the array may be read-only
 
         def call() -> object:
             with torch.inference_mode():

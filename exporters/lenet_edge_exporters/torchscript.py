@@ -30,7 +30,7 @@ def export(job: ExportJob) -> bytes:
 
     from lenet_edge_exporters.pixels import deployable
 
-    example = torch.from_numpy(job.check_pixels[:2].copy())
+    example = torch.tensor(job.check_pixels[:2])
     buffer = io.BytesIO()
     with _without_deprecation(), torch.inference_mode():
         traced = torch.jit.trace(deployable(job.net, job.spec), example, check_trace=False)  # type: ignore[no-untyped-call]

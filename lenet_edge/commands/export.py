@@ -81,11 +81,11 @@ def chosen_formats(formats: list[str] | None, int8: bool) -> list[str]:
 def print_artifacts(artifacts: list[Any]) -> None:
     """Print the exported files with what was seen when they were compared."""
     console.print_table(
-        "exported, reloaded and compared with the PyTorch model on validation images",
+        f"{artifacts[0].path.parent}/: each reloaded and compared with the PyTorch model on validation images",
         ["file", "format", "size", "agreement", "largest logit difference"],
         [
             [
-                str(item.path),
+                item.path.name,
                 item.format,
                 console.kilobytes(item.bytes),
                 console.percent(item.agreement),

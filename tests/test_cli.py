@@ -1,0 +1,296 @@
+"""The command line as a user has it: what it prints, its JSON keys, its exit codes, and its one line on bad input."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import CommandLine, exported
+from lenet_edge.datasets import ImageData
+from lenet_edge.models import LeNet5
+from lenet_edge.recipes import RECIPES
+from lenet_edge.runs import Run, find_run
+
+TRAIN_KEYS = {
+    "run", "recipe", "dataset", "parameters", "epochs", "seconds", "images_per_second", "val_accuracy",
+    "test_accuracy", "device",
+}  # fmt: skip
+VERIFY_KEYS = {
+    "path", "format", "accuracy", "agreement", "max_abs_logit_difference", "accuracy_drop_pp", "drop_upper95_pp",
+    "mcnemar_p", "passed",
+}  # fmt: skip
+BENCH_KEYS = {
+    "backend", "format", "batch", "threads", "p50_us", "p90_us", "p99_us", "p50_ci95_us", "images_per_second",
+    "relative_to_pytorch", "bytes",
+}  # fmt: skip
+
+
+@pytest.fixture
+def here(cli: CommandLine, digits_run: Run) -> CommandLine:
+    """The command line in a folder whose latest run is a copy of the trained digits run."""
+    shutil.copytree(digits_run.folder, cli.folder / "runs" / digits_run.name)
+    return cli
+
+
+@pytest.fixture
+def png(cli: CommandLine, digits: ImageData) -> Path:
+    path = cli.folder / "seven.png"
+    index = int((digits.test_labels == 7).argmax())
+    Image.fromarray(digits.test_pixels[index, 0]).save(path)
+    return path
+
+
+# --- what works ----------------------------------------------------------------------------------------------------
+
+
+def test_quickstart(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    monkeypatch.setitem(RECIPES, "lenet5", replace(RECIPES["lenet5"], epochs=12, minimum_steps=1))
+    result = cli("quickstart")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("passed") == 3
+    run = find_run(None)
+    for path in (run.curves_path, run.weights_path, run.history_path, run.export_folder, run.folder / "samples"):
+        assert path.exists()
+    assert f"everything lies in {run.folder}/" in result.stderr
+
+
+def test_train_export_verify_bench_predict(cli: CommandLine, png: Path) -> None:
+    trained = json.loads(cli("train", "--dataset", "digits", "--epochs", "12", "--threads", "1", "--json").stdout)
+    assert set(trained) >= TRAIN_KEYS
+    assert trained["parameters"] == 61_706
+    assert 0.9 < trained["test_accuracy"] <= 1
+
+    exported_files = json.loads(cli("export", "--int8", "--json").stdout)
+    assert exported_files["passed"] is True
+    assert exported_files["run"] == trained["run"]
+    assert [item["format"] for item in exported_files["artifacts"]] == ["torchscript", "onnx", "int8"]
+    for item in exported_files["artifacts"]:
+        assert set(item) >= {"format", "path", "bytes", "sha256"}
+        assert Path(item["path"]).stat().st_size == item["bytes"]
+
+    verified = json.loads(cli("verify", "--max-drop", "5", "--json").stdout)
+    assert verified["passed"] is True
+    assert verified["reference"]["accuracy"] == pytest.approx(trained["test_accuracy"])
+    assert all(set(model) >= VERIFY_KEYS for model in verified["models"])
+
+    measured = json.loads(cli("bench", "--batch", "1,4", "--rounds", "2", "--calls", "5", "--json").stdout)
+    assert {"cpu", "instruction_sets", "versions"} <= set(measured["host"])
+    assert all(set(row) >= BENCH_KEYS for row in measured["rows"])
+    cases = [(row["format"], row["batch"]) for row in measured["rows"]]
+    assert cases == [(name, batch) for batch in (1, 4) for name in ("pytorch", "torchscript", "onnx", "int8")]
+    assert measured["rows"][0]["relative_to_pytorch"] == 1
+
+    (predicted,) = json.loads(cli("predict", png, "--json").stdout)
+    assert set(predicted) == {"path", "label", "index", "probability", "probabilities"}
+    assert (predicted["label"], predicted["index"]) == ("7", 7)
+    assert sum(predicted["probabilities"]) == pytest.approx(1)
+
+
+def test_tables_for_people(here: CommandLine, png: Path) -> None:
+    verified = here("verify", "--max-drop", "5")
+    assert verified.exit_code == 0
+    assert verified.stdout.count("passed") == 3
+    measured = here("bench", "--rounds", "2", "--calls", "5")
+    assert "onnxruntime int8" in measured.stdout
+    predicted = here("predict", png)
+    assert "seven.png" in predicted.stdout
+
+
+def test_predict_takes_a_model_and_inverts_when_told(here: CommandLine, png: Path, digits_run: Run) -> None:
+    paper = png.with_name("paper.png")
+    Image.fromarray(255 - np.asarray(Image.open(png))).save(paper)
+    model = exported(digits_run, "onnx")
+    for options in ([], ["--invert", "yes"]):
+        assert json.loads(here("predict", model, paper, *options, "--json").stdout)[0]["label"] == "7"
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_bring_your_own_weights(suffix: str, cli: CommandLine, classic_run: Run) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = {key.removeprefix("net."): value for key, value in load_file(classic_run.weights_path).items()}
+    path = cli.folder / f"mine{suffix}"
+    if suffix == ".pth":
+        order = LeNet5(RECIPES["lenet5-classic"].model).state_dict()
+        torch.save({f"my.{number}.{key[-6:]}": weights[key] for number, key in enumerate(order)}, path)
+    else:
+        save_file(weights, path)
+    spec = classic_run.read().spec
+    result = cli(
+        "export", path, "--model", "lenet5-classic", "--dataset", "digits", "--int8",
+        "--mean", str(spec.mean[0]), "--std", str(spec.std[0]),
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    verified = json.loads(cli("verify", "--max-drop", "5", "--json").stdout)
+    assert verified["passed"]
+    assert verified["reference"]["accuracy"] == pytest.approx(classic_run.read().metrics["test_accuracy"])
+
+
+def test_own_folder_of_images(cli: CommandLine, digits: ImageData) -> None:
+    for label in (0, 1):
+        folder = cli.folder / "my data" / ("zeros" if label == 0 else "ones")
+        folder.mkdir(parents=True)
+        for number, index in enumerate(np.flatnonzero(digits.train_labels == label)[:60]):
+            Image.fromarray(digits.train_pixels[index, 0]).resize((60, 50)).save(folder / f"{number}.png")
+    trained = cli("train", "--dataset", "my data", "--epochs", "40", "--json")
+    assert trained.exit_code == 0, trained.output
+    assert json.loads(trained.stdout)["test_accuracy"] > 0.9
+    assert cli("export", "--int8").exit_code == 0
+    run = find_run(None)
+    predicted = json.loads(cli("predict", cli.folder / "my data" / "ones" / "3.png", "--json").stdout)
+    assert predicted[0]["label"] == "ones"
+    shared = [run.record_path, run.history_path, *run.export_folder.iterdir()]
+    assert not any(b"my data" in path.read_bytes() for path in shared)
+
+
+def test_failed_gate_exits_3_and_says_why(here: CommandLine) -> None:
+    result = here("verify")
+    assert result.exit_code == 3
+    assert "599 test images cannot show a drop below 0.64 pp" in result.stderr
+    assert json.loads(here("verify", "--json").stdout)["passed"] is False
+
+
+def test_version_and_help(cli: CommandLine) -> None:
+    assert cli("--version").stdout.startswith("lenet-edge ")
+    assert cli("--help").exit_code == 0
+
+
+# --- signals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_stops_training_and_resume_finishes_it(number: signal.Signals, code: int, cli: CommandLine) -> None:
+    command = [sys.executable, "-m", "lenet_edge", "train", "--dataset", "digits", "--epochs", "60", "--threads", "1"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, cwd=cli.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch"):
+            break
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    assert stdout == ""
+    assert "Traceback" not in stderr
+    assert "of 60 epochs are kept; go on with: lenet-edge train --resume --out runs/lenet5-digits-1" in stderr
+    resumed = cli("train", "--resume", "--json")
+    assert resumed.exit_code == 0, resumed.output
+    assert json.loads(resumed.stdout)["epochs"] == 60
+
+
+def test_run_in_use_is_refused(cli: CommandLine, digits_run: Run) -> None:
+    shutil.copytree(digits_run.folder, cli.folder / "runs" / "busy")
+    code = (
+        "import sys, time; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire();"
+        "print(1, flush=True); time.sleep(60)"
+    )
+    lock = cli.folder / "runs" / "busy" / ".lock"
+    process = subprocess.Popen([sys.executable, "-c", code, lock], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "1\n"
+        assert "in use by another lenet-edge process" in cli.fails("export", "runs/busy")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+# --- bad input -----------------------------------------------------------------------------------------------------
+
+
+def test_unknown_names(cli: CommandLine) -> None:
+    assert "choose lenet5, lenet5-classic" in cli.fails("train", "resnet", "--dataset", "digits")
+    assert "choose mnist, fashion-mnist, kmnist, digits" in cli.fails("train", "--dataset", "minst")
+    assert "no run.json" in cli.fails("export", "nowhere")
+    assert "start one with 'lenet-edge train'" in cli.fails("verify")
+    assert "does not exist" in cli.fails("predict", "nowhere.onnx", "image.png")
+
+
+def test_usage_errors_exit_2(here: CommandLine, png: Path) -> None:
+    for arguments in (
+        ["train", "--epochs", "0"],
+        ["train", "--resume", "--lr", "0.1"],
+        ["export", "--format", "tflite"],
+        ["export", "--opset", "12"],
+        ["export", "weights.pth"],
+        ["export", "--mean", "0.1"],
+        ["bench", "--batch", "one"],
+        ["predict", png, "--invert", "perhaps"],
+        ["predict", "model.onnx"],
+    ):
+        result = here(*arguments)
+        assert result.exit_code == 2, (arguments, result.output)
+        assert "Traceback" not in result.output
+
+
+def test_damaged_data_file(cli: CommandLine) -> None:
+    raw = cli.folder / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{name}-ubyte.gz").write_bytes(b"\x1f\x8b truncated")
+    assert "is damaged: its md5 is" in cli.fails("train", "--data-dir", cli.folder / "data")
+    assert not (cli.folder / "runs").exists()
+
+
+def test_images_that_are_none(here: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    assert "text.png is not an image" in here.fails("predict", tmp_path / "text.png")
+
+
+def test_damaged_model_file(here: CommandLine, png: Path, digits_run: Run) -> None:
+    content = exported(digits_run, "int8").read_bytes()
+    Path("cut.onnx").write_bytes(content[: len(content) // 2])
+    assert "is not an ONNX model" in here.fails("predict", "cut.onnx", png)
+
+
+def test_weights_of_another_architecture(cli: CommandLine) -> None:
+    torch.save({"fc.weight": torch.zeros(10, 784)}, "linear.pth")
+    message = cli.fails("export", "linear.pth", "--model", "lenet5-classic", "--dataset", "digits")
+    assert "'fc.weight' has shape [10, 784] where 'layers.c1.0.weight' has [6, 1, 5, 5]" in message
+    assert not Path("runs").exists()
+
+
+def test_folder_that_cannot_be_written_to(here: CommandLine) -> None:
+    Path("file").write_text("")
+    assert "choose a folder that can be written to" in here.fails("export", "--format", "onnx", "--out", "file/below")
+    assert "choose a folder that can be written to" in here.fails("train", "--dataset", "digits", "--out", "file/below")
+
+
+def test_full_disk_loses_nothing(here: CommandLine) -> None:
+    """A file-size limit stands for a full disk: writing fails after some bytes, with an OSError either way."""
+    before = {path: path.read_bytes() for path in Path("runs").rglob("*.onnx")}
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
+        "sys.argv = ['lenet-edge', 'export', '--format', 'onnx', '--opset', '17'];"
+        "from lenet_edge.cli import main; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=here.folder)
+    assert result.returncode == 1, result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert "has room" in result.stderr
+    assert {path: path.read_bytes() for path in Path("runs").rglob("*.onnx")} == before
+    assert not list(Path("runs").rglob(".partial*"))
+
+
+def test_missing_extra_is_named(cli: CommandLine) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.argv = ['lenet-edge', 'train', '--dataset', 'digits'];"
+        "from lenet_edge.cli import main; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cli.folder)
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].endswith("pip install 'lenet-edge[train]'")
+    assert "Traceback" not in result.stderr

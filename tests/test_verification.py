@@ -1,0 +1,91 @@
+"""Verification: the figures of a file against the PyTorch model, and the gate."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from conftest import exported, make_run
+from lenet_edge.datasets import ImageData
+from lenet_edge.runs import Run
+from lenet_edge.verification import compare, exported_files, run_of, verify
+from lenet_edge_exporters import FORMATS
+from lenet_edge_runtime.errors import DataError, ModelFileError
+
+
+def one_hot(classes: np.ndarray) -> np.ndarray:
+    return np.eye(10, dtype=np.float32)[classes]
+
+
+def test_figures_are_those_of_the_table_of_pairs() -> None:
+    """100 images: the reference loses 4 of them alone, the file 7; both miss 3; on 2 of those they differ."""
+    labels = np.arange(100) % 10
+    wrong, wronger = (labels + 1) % 10, (labels + 2) % 10
+    reference, model = labels.copy(), labels.copy()
+    reference[:4] = wrong[:4]
+    model[4:11] = wrong[4:11]
+    reference[11:14] = wrong[11:14]
+    model[11:14] = [wrong[11], wronger[12], wronger[13]]
+    found = compare("x.onnx", "onnx", one_hot(model), one_hot(reference), labels, max_drop_pp=20)
+    assert found.accuracy == 0.9
+    assert found.agreement == pytest.approx(1 - (4 + 7 + 2) / 100)
+    assert found.accuracy_drop_pp == pytest.approx(3)
+    assert found.drop_lower95_pp < 3 < found.drop_upper95_pp
+    assert found.mcnemar_p == pytest.approx(stats.binomtest(4, 11).pvalue)
+    assert found.max_abs_logit_difference == 1
+    assert found.passed
+
+
+def test_gate_is_the_upper_end_of_the_interval() -> None:
+    labels = np.zeros(1000, np.int64)
+    model = labels.copy()
+    model[:5] = 1
+    upper = compare("x", "onnx", one_hot(model), one_hot(labels), labels, 1.0).drop_upper95_pp
+    assert upper > 0.5
+    assert compare("x", "onnx", one_hot(model), one_hot(labels), labels, upper + 0.001).passed
+    assert not compare("x", "onnx", one_hot(model), one_hot(labels), labels, upper - 0.001).passed
+
+
+def test_logits_that_are_no_numbers_fail() -> None:
+    labels = np.zeros(10_000, np.int64)
+    broken = one_hot(labels)
+    broken[5] = [1, np.nan] + [0] * 8
+    assert not compare("x", "onnx", broken, one_hot(labels), labels, 100.0).passed
+
+
+@pytest.mark.parametrize("name", ["digits_run", "classic_run"])
+def test_exported_files_hold(name: str, digits: ImageData, request: pytest.FixtureRequest) -> None:
+    run = request.getfixturevalue(name)
+    result = verify(exported_files(run), run, digits, 3.0, same_weights=True)
+    assert [verdict.format for verdict in result.verdicts] == list(FORMATS)
+    assert result.passed
+    assert result.reference_accuracy == pytest.approx(run.read().metrics["test_accuracy"])
+    for verdict in result.verdicts:
+        if verdict.format != "int8":
+            assert verdict.agreement == 1
+            assert verdict.max_abs_logit_difference < 1e-4
+
+
+def test_files_find_their_run(digits_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = exported(digits_run, "int8")
+    assert run_of([inside]).folder.resolve() == digits_run.folder.resolve()
+    copy = tmp_path / inside.name
+    copy.write_bytes(inside.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to(digits_run.folder.parent)
+    assert run_of([copy]).name == digits_run.name
+
+
+def test_file_of_other_weights_is_refused(digits_run: Run, digits: ImageData, tmp_path: Path) -> None:
+    other = make_run(tmp_path / "other", "lenet5", digits, epochs=1)
+    with pytest.raises(ModelFileError, match=r"exported from other weights.*--run"):
+        verify([exported(other, "onnx")], digits_run, digits, 3.0, same_weights=True)
+    assert verify([exported(other, "onnx")], digits_run, digits, 3.0, same_weights=False).verdicts[0].agreement < 1
+
+
+def test_data_that_does_not_fit_is_refused(digits_run: Run, digits: ImageData) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(DataError, match="has 2 classes"):
+        verify([], digits_run, replace(digits, labels=("a", "b")), 3.0, same_weights=True)
