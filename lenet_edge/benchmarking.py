@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge.exporting import run_model
+from lenet_edge.reference import run_model
 from lenet_edge.runs import Run
 from lenet_edge_exporters import FORMATS, open_file
 from lenet_edge_exporters.job import LoadedModel

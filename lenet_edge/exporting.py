@@ -1,24 +1,26 @@
 """From a run to its exported files, each compared with the PyTorch model as it is written."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from torch import nn
+from numpy.typing import NDArray
 
 from lenet_edge import checkpoints
-from lenet_edge.datasets import ImageData, load_dataset, split_indices
+from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.models import LeNet5, deployed_parameters
 from lenet_edge.recipes import Recipe
+from lenet_edge.reference import load_net, load_run_data
 from lenet_edge.runs import Run, RunRecord, create_run, now
 from lenet_edge.training import VALIDATION_SHARE
+from lenet_edge.verification import card_of, compare, default_max_drop
 from lenet_edge.weights import load_foreign_weights
 from lenet_edge_exporters import ExportJob, export, formats
 from lenet_edge_exporters.formats import Artifact
-from lenet_edge_exporters.job import DEFAULT_OPSET
-from lenet_edge_exporters.pixels import TorchModel, torch_model
-from lenet_edge_runtime.errors import DataError
+from lenet_edge_exporters.job import DEFAULT_OPSET, LoadedModel, Measurement
+from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.sessions import sha256_of
 from lenet_edge_runtime.spec import ModelSpec
@@ -29,10 +31,15 @@ CALIBRATION_IMAGES = 512  # of the training split; 1 to 2,048 gave 99.95 to 99.9
 
 @dataclass(frozen=True)
 class ExportReport:
-    """The files that were written; all of them agree with the PyTorch model, or GateError was raised instead."""
+    """The files that were written; every one agrees with the PyTorch model, or GateError was raised instead."""
 
     run: str
     artifacts: list[Artifact]
+
+    @property
+    def passed(self) -> bool:
+        """Whether none was rejected for its accuracy on the test set."""
+        return all(artifact.passed for artifact in self.artifacts)
 
 
 def export_run(
@@ -42,17 +49,38 @@ def export_run(
     out: Path | None = None,
     opset: int = DEFAULT_OPSET,
     data_dir: Path | None = None,
+    max_drop_pp: float | None = None,
 ) -> ExportReport:
-    """Export a finished run into `out` (the run's own export folder by default), one file a format."""
+    """Export a finished run into `out` (the run's own export folder by default), one file a format.
+
+    A file whose accuracy drop on the test set may exceed `max_drop_pp` (None: `default_max_drop`) is rejected.
+    """
     record = run.read()
-    job = export_job(run, record, load_run_data(run, record, data_dir), opset)
-    reference = torch_model(job.net, job.spec).logits(job.check_pixels)
+    data = load_run_data(run, record, data_dir)
+    job = export_job(run, record, data, opset)
+    oracle = torch_model(job.net, job.spec)
+    job = replace(job, measure=measurement_on(data, oracle.logits(data.test_pixels), max_drop_pp))
+    reference = oracle.logits(job.check_pixels)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{record.recipe.name}-{record.dataset}")
     folder = out or run.export_folder
     artifacts = [
         export(job, name, folder / f"{stem}{formats.FORMATS[name].suffix}", reference) for name in format_names
     ]
     return ExportReport(run.name, artifacts)
+
+
+def measurement_on(
+    data: ImageData, reference: NDArray[np.float32], max_drop_pp: float | None
+) -> Callable[[LoadedModel], Measurement]:
+    """What measures a file on the whole test set, where the PyTorch model gave the logits `reference`."""
+    accuracy = int((reference.argmax(1) == data.test_labels).sum()) / len(data.test_labels)
+    gate = default_max_drop(accuracy, len(data.test_labels), strict=True) if max_drop_pp is None else max_drop_pp
+
+    def measure(model: LoadedModel) -> Measurement:
+        verdict = compare("", "", model.logits(data.test_pixels), reference, data.test_labels, gate)
+        return Measurement(card_of(verdict, accuracy, data, gate), verdict.passed)
+
+    return measure
 
 
 def export_job(run: Run, record: RunRecord, data: ImageData, opset: int) -> ExportJob:
@@ -75,27 +103,6 @@ def export_job(run: Run, record: RunRecord, data: ImageData, opset: int) -> Expo
             "weights_sha256": sha256_of(run.weights_path),
         },
     )
-
-
-def load_net(run: Run, record: RunRecord) -> nn.Module:
-    """The run's network with its final weights, in evaluation mode."""
-    net = LeNet5(record.recipe.model)
-    checkpoints.load_weights(run.weights_path, net)
-    return net.eval()
-
-
-def run_model(run: Run, threads: int = 1) -> TorchModel:
-    """The run's network in PyTorch, taking raw pixels: what every exported file is measured against."""
-    record = run.read()
-    return torch_model(load_net(run, record), record.spec, threads)
-
-
-def load_run_data(run: Run, record: RunRecord, data_dir: Path | None) -> ImageData:
-    """The data that the run was trained on; raise DataError where it is not the same any more."""
-    data = load_dataset(run.dataset_argument(), data_dir)
-    if data.md5s != record.data_md5s:
-        raise DataError(f"the images of {record.dataset} are not those that {run.folder} was trained on; train again")
-    return data
 
 
 def import_weights(

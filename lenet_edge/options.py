@@ -11,6 +11,14 @@ DataDirOption = Annotated[
     typer.Option(help="Folder with the data in torchvision's layout; looked in before $LENET_EDGE_DATA and the cache."),
 ]
 DatasetHelp = "mnist, fashion-mnist, kmnist, digits, or a folder with one sub-folder of images per class."
+MaxDropOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        help="Accuracy drop, in percentage points, that the upper end of its 95 % interval may reach.",
+        show_default=False,
+    ),
+]
 FilesArgument = Annotated[
     list[Path] | None,
     typer.Argument(help="Exported files; without any, all those of the run.", show_default=False),

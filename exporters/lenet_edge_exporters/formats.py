@@ -5,17 +5,21 @@ To add a format: a module with `export(job) -> bytes` and `load(path, threads) -
 
 import hashlib
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters import atomic, int8, onnx, torchscript
-from lenet_edge_exporters.job import ExportJob, LoadedModel
+from lenet_edge_exporters.job import ExportJob, LoadedModel, Measurement
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.spec import PREFIX
+
+Seal = Callable[[bytes, ExportJob, LoadedModel, Mapping[str, Any] | None], bytes]
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,15 @@ class Format:
     load: Callable[[Path, int], LoadedModel]
     min_agreement: float  # share of the check images that get the PyTorch model's class
     max_difference: float | None  # of any logit, as a share of the largest logit; None: only the class counts
+    seal: Seal | None = None  # adds card, known answers and seal, where the format can carry them
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """An exported file, reloaded and compared with the PyTorch model on the job's check images."""
+    """An exported file, reloaded and compared with the PyTorch model on the job's check images.
+
+    `card` is what the job measured on a test set; a file that did not pass there is at a path with `.rejected` in it.
+    """
 
     format: str
     path: Path
@@ -41,6 +49,8 @@ class Artifact:
     sha256: str
     agreement: float
     max_abs_logit_difference: float
+    card: Mapping[str, Any] | None
+    passed: bool
 
 
 FORMATS = {
@@ -52,11 +62,11 @@ FORMATS = {
         ),
         Format(
             "onnx", ".onnx", "ONNX, float32, preprocessing inside",
-            onnx.export, onnx.load, min_agreement=0.999, max_difference=1e-4,
+            onnx.export, onnx.load, min_agreement=0.999, max_difference=1e-4, seal=onnx.seal,
         ),
         Format(
             "int8", ".int8.onnx", "ONNX, static int8, the same answers on every CPU",
-            int8.export, onnx.load, min_agreement=0.97, max_difference=None,
+            int8.export, onnx.load, min_agreement=0.97, max_difference=None, seal=onnx.seal,
         ),
     )
 }  # fmt: skip
@@ -65,23 +75,47 @@ FORMATS = {
 def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.float32]) -> Artifact:
     """Write one file, reload it, and compare it with `reference`, the PyTorch model's logits on the check images.
 
-    Raises GateError where it disagrees; nothing then stands at `path` that did not stand there before.
+    Raises GateError where it disagrees; nothing then stands at `path` that did not stand there before. A file that
+    agrees there and fails the job's measurement is kept as `*.rejected.*` instead, and the artifact says so.
     """
     row = FORMATS[format_name]
     content = row.export(job)
-    with atomic.staged(path) as temporary:
+    with tempfile.TemporaryDirectory() as folder:
+        # Reloaded from a disk, as an app does, but not from where an app might already look for it.
+        temporary = Path(folder) / path.name
         temporary.write_bytes(content)
-        logits = row.load(temporary, 1).logits(job.check_pixels)
-        agreement = float((logits.argmax(1) == reference.argmax(1)).mean())
-        difference = float(np.abs(logits - reference).max())
-        allowed = np.inf if row.max_difference is None else row.max_difference * max(1.0, np.abs(reference).max())
-        if not (agreement >= row.min_agreement and difference <= allowed):  # a NaN fails both
-            raise GateError(
-                f"{path.name} disagrees with the PyTorch model on {len(logits)} images: agreement {agreement:.4f} "
-                f"(at least {row.min_agreement}), largest logit difference {difference:.2g} (at most {allowed:.2g}); "
-                f"it was not written"
-            )
-    return Artifact(row.name, path, len(content), hashlib.sha256(content).hexdigest(), agreement, difference)
+        model = row.load(temporary, 1)
+        agreement, difference = _compared(row, path.name, model.logits(job.check_pixels), reference)
+        measurement = job.measure(model) if job.measure else Measurement(card=None, passed=True)
+        if row.seal:
+            content = row.seal(content, job, model, measurement.card)
+    written = path if measurement.passed else rejected_path(path)
+    atomic.write_bytes(written, content)
+    digest = hashlib.sha256(content).hexdigest()
+    return Artifact(
+        row.name, written, len(content), digest, agreement, difference, measurement.card, measurement.passed
+    )
+
+
+def rejected_path(path: Path) -> Path:
+    """Where a file is kept that failed its measurement: `net.int8.onnx` becomes `net.int8.rejected.onnx`."""
+    return path.with_suffix(".rejected" + path.suffix)
+
+
+def _compared(
+    row: Format, name: str, logits: NDArray[np.float32], reference: NDArray[np.float32]
+) -> tuple[float, float]:
+    """Agreement and greatest difference; raises GateError where the format allows less, or for a NaN."""
+    agreement = float((logits.argmax(1) == reference.argmax(1)).mean())
+    difference = float(np.abs(logits - reference).max())
+    allowed = np.inf if row.max_difference is None else row.max_difference * max(1.0, np.abs(reference).max())
+    if not (agreement >= row.min_agreement and difference <= allowed):  # a NaN fails both
+        raise GateError(
+            f"{name} disagrees with the PyTorch model on {len(logits)} images: agreement {agreement:.4f} "
+            f"(at least {row.min_agreement}), largest logit difference {difference:.2g} (at most {allowed:.2g}); "
+            f"it was not written"
+        )
+    return agreement, difference
 
 
 def format_of(path: Path) -> Format:

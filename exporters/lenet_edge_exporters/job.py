@@ -21,6 +21,14 @@ DEFAULT_OPSET = 18  # with IR 8 it reaches runtimes from 2022 on, and quantizes 
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """What was measured of an exported file on a test set: its card, as JSON values, and whether it may be used."""
+
+    card: Mapping[str, Any] | None
+    passed: bool
+
+
+@dataclass(frozen=True)
 class ExportJob:
     """A torch image classifier and all that goes into its files.
 
@@ -35,6 +43,7 @@ class ExportJob:
     calibration_pixels: NDArray[np.uint8] | None = None
     opset: int = DEFAULT_OPSET
     provenance: Mapping[str, Any] = field(default_factory=dict)  # JSON values: recipe, data set, its md5s, ...
+    measure: Callable[[LoadedModel], Measurement] | None = None  # on a test set; None: the file gets no card
 
     def __post_init__(self) -> None:
         """Raise ValueError for an opset or images that do not fit."""

@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import warnings
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lenet_edge_exporters import folding
 from lenet_edge_exporters.job import DEFAULT_OPSET, ExportJob, LoadedModel
+from lenet_edge_runtime import proof
 from lenet_edge_runtime.classifier import Classifier
+from lenet_edge_runtime.spec import PREFIX
 
 if TYPE_CHECKING:
     import onnx
 
 INPUT = "pixels"  # uint8 [batch, channels, height, width]
 OUTPUT = "logits"  # float32 [batch, classes]
+KNOWN_ANSWERS = 16  # images whose logits travel in the file
+FLOAT_TOLERANCE = 1e-4  # of a known answer, as a share of the greatest logit
 
 
 def export(job: ExportJob) -> bytes:
@@ -32,6 +41,28 @@ def export(job: ExportJob) -> bytes:
 def load(path: Path, threads: int = 1) -> LoadedModel:
     """Open an ONNX file (float32 or int8) that lenet-edge exported."""
     return Classifier(path, threads)
+
+
+def seal(content: bytes, job: ExportJob, model: LoadedModel, card: Mapping[str, Any] | None) -> bytes:
+    """Add the card, known answers and the seal to an exported file, opened as `model`."""
+    pixels = _answer_images(job.check_pixels, model)
+    logits = model.logits(pixels)
+    exact = json.loads(model.metadata[PREFIX + "format"]) == "int8"
+    # float32 kernels differ between CPUs in the last bits; integer ones that cannot saturate do not.
+    tolerance = 0.0 if exact else FLOAT_TOLERANCE * float(np.abs(logits).max())
+    entries = {proof.KNOWN_ANSWERS: proof.KnownAnswers(pixels, logits, tolerance).to_json()}
+    if card is not None:
+        entries[proof.CARD] = json.dumps(card)
+    return proof.seal(content, entries)
+
+
+def _answer_images(pixels: NDArray[np.uint8], model: LoadedModel) -> NDArray[np.uint8]:
+    """Known-answer images: those that compress best, one of every predicted class first, for a small file."""
+    predicted = model.logits(pixels).argmax(1)
+    order = sorted(range(len(pixels)), key=lambda index: len(zlib.compress(pixels[index].tobytes(), 9)))
+    firsts = [next(index for index in order if predicted[index] == label) for label in np.unique(predicted)]
+    rest = [index for index in order if index not in firsts]
+    return pixels[[*firsts, *rest][:KNOWN_ANSWERS]]
 
 
 def build(job: ExportJob) -> onnx.ModelProto:

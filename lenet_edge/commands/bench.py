@@ -26,7 +26,7 @@ def run(
     """
     batches, thread_counts = _counts("--batch", batch), _counts("--threads", threads)
     from lenet_edge.benchmarking import BenchPlan, bench, describe_bench_host
-    from lenet_edge.exporting import load_run_data
+    from lenet_edge.reference import load_run_data
     from lenet_edge.runs import find_run
     from lenet_edge.verification import exported_files, run_of
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from lenet_edge import console
-from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
+from lenet_edge.commands.verify import why_it_failed
+from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption, MaxDropOption
 from lenet_edge.recipes import RECIPES, find_recipe
 from lenet_edge_exporters.formats import FORMATS
 from lenet_edge_exporters.job import DEFAULT_OPSET, OPSETS
@@ -32,6 +33,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder for the files; the run's own export/ by default.")] = None,
     opset: Annotated[int, typer.Option(min=OPSETS[0], max=OPSETS[-1], help="ONNX operator set.")] = DEFAULT_OPSET,
     data_dir: DataDirOption = None,
+    max_drop: MaxDropOption = None,
     model: Annotated[
         str | None, typer.Option(help=f"The recipe that given weights are for: {', '.join(RECIPES)}.")
     ] = None,
@@ -61,12 +63,16 @@ def run(
     else:
         found = find_run(run)
     with found.locked():
-        report = export_run(found, names, out=out, opset=opset, data_dir=data_dir)
+        report = export_run(found, names, out=out, opset=opset, data_dir=data_dir, max_drop_pp=max_drop)
     if as_json:
-        console.print_json({"run": str(found.folder), "passed": True, "artifacts": report.artifacts})
+        console.print_json({"run": str(found.folder), "passed": report.passed, "artifacts": report.artifacts})
     else:
         print_artifacts(report.artifacts)
-        console.say("next: lenet-edge verify")
+    if not report.passed:
+        card = next(item.card for item in report.artifacts if item.card and not item.passed)
+        console.say(why_it_failed(card["max_drop_pp"], card["images"]))
+        raise typer.Exit(3)
+    console.say("next: lenet-edge verify")
 
 
 def chosen_formats(formats: list[str] | None, int8: bool) -> list[str]:
@@ -81,15 +87,18 @@ def chosen_formats(formats: list[str] | None, int8: bool) -> list[str]:
 def print_artifacts(artifacts: list[Any]) -> None:
     """Print the exported files with what was seen when they were compared."""
     console.print_table(
-        f"{artifacts[0].path.parent}/: each reloaded and compared with the PyTorch model on validation images",
-        ["file", "format", "size", "agreement", "largest logit difference"],
+        f"{artifacts[0].path.parent}/: each reloaded and compared with the PyTorch model",
+        ["file", "format", "size", "logits differ", "test accuracy", "drop, pp", "95 % interval", "gate"],
         [
             [
                 item.path.name,
                 item.format,
                 console.kilobytes(item.bytes),
-                console.percent(item.agreement),
                 f"{item.max_abs_logit_difference:.2g}",
+                console.percent(item.card["accuracy"]),
+                f"{item.card['accuracy_drop_pp']:+.2f}",
+                "{:+.3f} to {:+.3f}".format(*item.card["drop_ci95_pp"]),
+                "passed" if item.passed else "REJECTED",
             ]
             for item in artifacts
         ],

@@ -10,7 +10,6 @@ from lenet_edge.options import JsonOption
 
 NAME = "quickstart"
 DATASET = "digits"
-MAX_DROP = 2.0  # percentage points: 599 test images cannot show less than 0.64, even for a file that never differs
 SHOWN = 5  # test images classified at the end
 
 
@@ -41,7 +40,7 @@ def run(
     exported = export_run(created, ["torchscript", "onnx", "int8"])
     files = [artifact.path for artifact in exported.artifacts]
     console.say(f"3/5  measuring their accuracy on {len(data.test_labels)} test images")
-    verified = verify(files, created, data, MAX_DROP, same_weights=True)
+    verified = verify(files, created, data, None, same_weights=True)
     console.say("4/5  measuring their latency")
     rows = bench(files, created, data.test_pixels, batches=[1], threads=[1], plan=BenchPlan())
     console.say(f"5/5  classifying {SHOWN} test images with the int8 file")

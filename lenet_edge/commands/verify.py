@@ -6,10 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from lenet_edge import console
-from lenet_edge.options import DataDirOption, DatasetHelp, FilesArgument, JsonOption, RunOption
+from lenet_edge.options import DataDirOption, DatasetHelp, FilesArgument, JsonOption, MaxDropOption, RunOption
 
 NAME = "verify"
-DEFAULT_MAX_DROP = 0.3
 
 
 def run(
@@ -19,12 +18,7 @@ def run(
         str | None,
         typer.Option(help=f"Test images: {DatasetHelp}  [default: the run's own]", show_default=False),
     ] = None,
-    max_drop: Annotated[
-        float,
-        typer.Option(
-            help="Greatest accuracy drop, in percentage points, that the upper end of the 95 % interval may reach."
-        ),
-    ] = DEFAULT_MAX_DROP,
+    max_drop: MaxDropOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -33,7 +27,7 @@ def run(
     Example: lenet-edge verify --max-drop 0.3
     """
     from lenet_edge.datasets import load_dataset
-    from lenet_edge.exporting import load_run_data
+    from lenet_edge.reference import load_run_data
     from lenet_edge.runs import find_run
     from lenet_edge.verification import exported_files, run_of, verify
 
@@ -65,7 +59,7 @@ def print_verification(result: Any) -> None:
     low, high = (console.percent(end) for end in result.reference_ci95)
     console.print_table(
         f"PyTorch: {console.percent(result.reference_accuracy)} of {result.images:,} test images of {result.dataset} "
-        f"(95 % interval {low} to {high})",
+        f"(95 % interval {low} to {high}); gate {result.max_drop_pp:g} pp",
         ["file", "accuracy", "agreement", "drop, pp", "95 % interval", "McNemar p", "logits differ", "gate"],
         [
             [
@@ -83,10 +77,17 @@ def print_verification(result: Any) -> None:
     )
     if result.passed:
         return
-    if result.smallest_provable_drop_pp > result.max_drop_pp:
-        console.say(
-            f"{result.images} test images cannot show a drop below {result.smallest_provable_drop_pp:.2f} pp, even for "
-            f"a file that never differs: verify with more images, or with --max-drop above that"
+    console.say(why_it_failed(result.max_drop_pp, result.images))
+
+
+def why_it_failed(max_drop_pp: float, images: int) -> str:
+    """One sentence on a failed gate: the file is worse, or the test set too small to show that it is not."""
+    from lenet_edge.verification import smallest_provable_drop
+
+    smallest = smallest_provable_drop(images)
+    if smallest > max_drop_pp:
+        return (
+            f"{images} test images cannot show a drop below {smallest:.2f} pp, even for a file that never differs: "
+            f"use more images, or --max-drop above that"
         )
-    else:
-        console.say(f"failed: the drop may be above --max-drop {result.max_drop_pp:g} percentage points")
+    return f"failed: the accuracy drop may be above the gate, {max_drop_pp:g} percentage points (--max-drop)"

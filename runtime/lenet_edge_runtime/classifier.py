@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.images import ImageSource, Invert, read_image, to_pixels
-from lenet_edge_runtime.sessions import open_session
+from lenet_edge_runtime.proof import Proof, prove
+from lenet_edge_runtime.sessions import open_session, read_model
 from lenet_edge_runtime.spec import ModelSpec
 
 LOGITS_BATCH = 256  # images a call in `logits`: large enough to hide the call, small enough for a small machine
@@ -33,6 +34,7 @@ class Classifier:
     """
 
     def __init__(self, path: Path | str, threads: int = 1) -> None:
+        self._path = Path(path)
         self._session = open_session(path, threads)
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         try:
@@ -55,6 +57,13 @@ class Classifier:
         if not batches:
             return np.empty((0, len(self.spec.labels)), np.float32)
         return np.concatenate([self._session.run(["logits"], {name: batch})[0] for batch in batches])
+
+    def prove(self) -> Proof:
+        """Check the file's seal and replay its known answers; raise ModelFileError where it carries neither."""
+        try:
+            return prove(read_model(self._path), self.metadata, self.logits)
+        except ModelFileError as error:
+            raise ModelFileError(f"{self._path}: {error}") from None
 
     def bind(self, pixels: NDArray[np.uint8]) -> Callable[[], object]:
         """The bare call on `pixels`, for timing: `session.run` and nothing around it."""

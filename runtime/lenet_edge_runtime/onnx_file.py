@@ -1,0 +1,157 @@
+"""Reading an ONNX file as what it is, a protocol buffer, without the onnx package.
+
+A device checks what it runs with numpy and onnxruntime alone. Field numbers: onnx/onnx.proto (ModelProto, GraphProto,
+NodeProto, AttributeProto, TensorProto); wire format: protobuf.dev/programming-guides/encoding.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lenet_edge_runtime.errors import ModelFileError
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_MAX_DEPTH = 8  # of graphs within attributes of nodes; a hostile file nests thousands
+
+
+@dataclass(frozen=True)
+class OnnxSummary:
+    """What an ONNX file consists of; `initializers_sha256` is over their serialized messages in the file's order."""
+
+    ir_version: int
+    opsets: dict[str, int]  # operator set by domain; "" is ONNX's own
+    operators: dict[str, int]  # how often each occurs, `domain::Type` outside of ONNX's own
+    initializer_bytes: int
+    initializers_sha256: str
+    has_external_data: bool
+
+
+def summarise(content: bytes) -> OnnxSummary:
+    """Walk through a serialized ModelProto; raise ModelFileError where it is none."""
+    view = memoryview(content)
+    model = _fields(view)
+    graphs = [value for number, value in model if number == 7 and isinstance(value, memoryview)]
+    if len(graphs) != 1:
+        raise ModelFileError("not an ONNX model: it holds no graph")
+    initializers = _messages(graphs[0], 5)
+    digest = hashlib.sha256()
+    for tensor in initializers:
+        digest.update(len(tensor).to_bytes(8, "little"))
+        digest.update(tensor)
+    return OnnxSummary(
+        ir_version=next((value for number, value in model if number == 1 and isinstance(value, int)), 0),
+        opsets=dict(_opset(entry) for entry in _messages(view, 8)),
+        operators=dict(sorted(_count_operators(graphs[0]).items())),
+        initializer_bytes=sum(len(tensor) for tensor in initializers),
+        initializers_sha256=digest.hexdigest(),
+        # TensorProto.external_data and data_location == EXTERNAL
+        has_external_data=any(
+            number == 13 or (number, value) == (14, 1) for t in initializers for number, value in _fields(t)
+        ),
+    )
+
+
+def append_metadata(content: bytes, entries: dict[str, str]) -> bytes:
+    """Add metadata_props to a serialized ModelProto: repeated fields may simply follow at the end."""
+    for key, value in entries.items():
+        pair = b"".join(_field(number, text.encode()) for number, text in ((1, key), (2, value)))
+        content += _field(14, pair)
+    return content
+
+
+def metadata_of(content: bytes) -> dict[str, str]:
+    """The metadata_props of a serialized ModelProto."""
+    found = {}
+    for pair in _messages(memoryview(content), 14):
+        texts = {
+            number: bytes(value).decode("utf-8", "replace")
+            for number, value in _fields(pair)
+            if isinstance(value, memoryview)
+        }
+        found[texts.get(1, "")] = texts.get(2, "")
+    return found
+
+
+def _count_operators(graph: memoryview, depth: int = 0) -> Counter[str]:
+    if depth > _MAX_DEPTH:
+        raise ModelFileError(f"the model nests graphs more than {_MAX_DEPTH} deep; that is not a classifier")
+    counts: Counter[str] = Counter()
+    for node in _messages(graph, 1):
+        names = {
+            number: bytes(value).decode("utf-8", "replace")
+            for number, value in _fields(node)
+            if number in (4, 7) and isinstance(value, memoryview)
+        }
+        domain = names.get(7, "")
+        counts[f"{domain}::{names.get(4, '')}" if domain not in ("", "ai.onnx") else names.get(4, "")] += 1
+        for attribute in _messages(node, 5):
+            for inner in (*_messages(attribute, 6), *_messages(attribute, 11)):
+                counts += _count_operators(inner, depth + 1)
+    return counts
+
+
+def _opset(entry: memoryview) -> tuple[str, int]:
+    domain, version = "", 0
+    for number, value in _fields(entry):
+        if number == 1 and isinstance(value, memoryview):
+            domain = bytes(value).decode("utf-8", "replace")
+        elif number == 2 and isinstance(value, int):
+            version = value
+    return domain, version
+
+
+def _messages(view: memoryview, wanted: int) -> list[memoryview]:
+    return [value for number, value in _fields(view) if number == wanted and isinstance(value, memoryview)]
+
+
+def _fields(view: memoryview) -> list[tuple[int, int | memoryview]]:
+    """The fields of a message: (number, varint or bytes); fixed-width ones as bytes."""
+    return list(_walk(view))
+
+
+def _walk(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    position = 0
+    while position < len(view):
+        tag, position = _varint(view, position)
+        number, wire = tag >> 3, tag & 7
+        if wire == _VARINT:
+            value, position = _varint(view, position)
+            yield number, value
+            continue
+        if wire == _BYTES:
+            length, position = _varint(view, position)
+        elif wire in (_FIXED64, _FIXED32):
+            length = 8 if wire == _FIXED64 else 4
+        else:
+            raise ModelFileError("not an ONNX model: its bytes are no protocol buffer")
+        if number == 0 or length > len(view) - position:
+            raise ModelFileError("not an ONNX model: it is cut off or its bytes are no protocol buffer")
+        yield number, view[position : position + length]
+        position += length
+
+
+def _varint(view: memoryview, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(view):
+            raise ModelFileError("not an ONNX model: it is cut off")
+        byte = view[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise ModelFileError("not an ONNX model: its bytes are no protocol buffer")
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _encode(number << 3 | _BYTES) + _encode(len(content)) + content
+
+
+def _encode(value: int) -> bytes:
+    encoded = bytearray()
+    while value >= 0x80:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

@@ -1,0 +1,123 @@
+"""How a file proves itself: a seal over all of its bytes, and known answers that it still has to give.
+
+Both travel in the file's metadata. One flipped byte of a weight loads silently in torch, onnx.checker and
+onnxruntime; the seal finds it. The known answers show that this runtime on this CPU computes what was computed when
+the file was checked.
+"""
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_edge_runtime import onnx_file
+from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.spec import PREFIX
+
+SEAL = PREFIX + "sha256"
+INITIALIZERS = PREFIX + "initializers_sha256"
+KNOWN_ANSWERS = PREFIX + "known_answers"
+CARD = PREFIX + "card"
+_BLANK = "0" * 64  # what stands in the seal's place while the file is hashed
+
+Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class KnownAnswers:
+    """Images uint8 [n, c, h, w] and the logits float32 [n, classes] the file gave; tolerance 0 is bit for bit."""
+
+    pixels: NDArray[np.uint8]
+    logits: NDArray[np.float32]
+    tolerance: float
+
+    def to_json(self) -> str:
+        """Serialise: zlib and base64 for the arrays, little-endian."""
+        return json.dumps(
+            {
+                "shape": list(self.pixels.shape),
+                "pixels": _pack(self.pixels.tobytes()),
+                "logits": _pack(self.logits.astype("<f4").tobytes()),
+                "tolerance": self.tolerance,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "KnownAnswers":
+        """Read back what `to_json` wrote; raise ModelFileError for anything else."""
+        try:
+            fields = json.loads(text)
+            shape = [int(size) for size in fields["shape"]]
+            count = int(np.prod(shape))
+            pixels = np.frombuffer(_unpack(fields["pixels"], count), np.uint8).reshape(shape)
+            logits = np.frombuffer(_unpack(fields["logits"], 4 * 1000 * shape[0]), "<f4").reshape(shape[0], -1)
+            return cls(pixels, logits.astype(np.float32), float(fields["tolerance"]))
+        except (KeyError, TypeError, ValueError, IndexError, zlib.error) as error:
+            raise ModelFileError(f"the file's known answers are damaged ({error}); export it again") from error
+
+    def greatest_difference(self, run: Run) -> float:
+        """The greatest difference between the known logits and those that `run` gives now; NaN counts as infinite."""
+        difference = np.abs(run(self.pixels).astype(np.float64) - self.logits)
+        return float(np.nan_to_num(difference, nan=np.inf).max())
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a file's own evidence says about it, here and now."""
+
+    sealed: bool  # every byte is as it was when the file was written
+    known_answers: int  # replayed
+    greatest_difference: float
+    tolerance: float
+    initializers_sha256: str
+    card: dict[str, Any] | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether no byte changed and every known answer was given."""
+        return self.sealed and self.known_answers > 0 and self.greatest_difference <= self.tolerance
+
+
+def seal(content: bytes, entries: dict[str, str]) -> bytes:
+    """Add metadata, the hash of the initializers, and last the hash of the whole file to a serialized model."""
+    digest = onnx_file.summarise(content).initializers_sha256
+    content = onnx_file.append_metadata(content, {**entries, INITIALIZERS: digest, SEAL: _BLANK})
+    # The blank is the very end of the file, for the entry that holds it is its last field.
+    return content[: -len(_BLANK)] + hashlib.sha256(content).hexdigest().encode()
+
+
+def is_sealed(content: bytes) -> bool:
+    """Whether the file's bytes are those that were sealed; False too for a file without a seal."""
+    stated = content[-len(_BLANK) :]
+    expected = hashlib.sha256(content[: -len(_BLANK)] + _BLANK.encode()).hexdigest().encode()
+    return stated == expected
+
+
+def prove(content: bytes, metadata: dict[str, str], run: Run) -> Proof:
+    """Check the seal and replay the known answers through `run`; raise ModelFileError where a file has neither."""
+    if SEAL not in metadata or KNOWN_ANSWERS not in metadata:
+        raise ModelFileError("the file carries no seal and no known answers; export it with 'lenet-edge export'")
+    answers = KnownAnswers.from_json(metadata[KNOWN_ANSWERS])
+    return Proof(
+        sealed=is_sealed(content),
+        known_answers=len(answers.pixels),
+        greatest_difference=answers.greatest_difference(run),
+        tolerance=answers.tolerance,
+        initializers_sha256=onnx_file.summarise(content).initializers_sha256,
+        card=json.loads(metadata[CARD]) if CARD in metadata else None,
+    )
+
+
+def _pack(content: bytes) -> str:
+    return base64.b64encode(zlib.compress(content, 9)).decode()
+
+
+def _unpack(text: str, limit: int) -> bytes:
+    """Decompress at most `limit` bytes: a small hostile text holds gigabytes."""
+    return zlib.decompressobj().decompress(base64.b64decode(text, validate=True), limit)
