@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge import checkpoints
+from lenet_edge.comparison import card_of, compare, default_max_drop
 from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.models import LeNet5, deployed_parameters
 from lenet_edge.recipes import Recipe
 from lenet_edge.reference import load_net, load_run_data
 from lenet_edge.runs import Run, RunRecord, create_run, now
 from lenet_edge.training import VALIDATION_SHARE
-from lenet_edge.verification import card_of, compare, default_max_drop
 from lenet_edge.weights import load_foreign_weights
 from lenet_edge_exporters import ExportJob, export, formats
 from lenet_edge_exporters.formats import Artifact

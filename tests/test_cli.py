@@ -78,7 +78,7 @@ def test_train_export_verify_bench_predict(cli: CommandLine, png: Path) -> None:
         assert set(item) >= {"format", "path", "bytes", "sha256"}
         assert Path(item["path"]).stat().st_size == item["bytes"]
 
-    verified = json.loads(cli("verify", "--max-drop", "5", "--json").stdout)
+    verified = json.loads(cli("verify", "--json").stdout)
     assert verified["passed"] is True
     assert verified["reference"]["accuracy"] == pytest.approx(trained["test_accuracy"])
     assert all(set(model) >= VERIFY_KEYS for model in verified["models"])
@@ -154,10 +154,75 @@ def test_own_folder_of_images(cli: CommandLine, digits: ImageData) -> None:
 
 
 def test_failed_gate_exits_3_and_says_why(here: CommandLine) -> None:
-    result = here("verify")
+    result = here("verify", "--max-drop", "0.1")
     assert result.exit_code == 3
     assert "599 test images cannot show a drop below 0.64 pp" in result.stderr
-    assert json.loads(here("verify", "--json").stdout)["passed"] is False
+    assert json.loads(here("verify", "--max-drop", "0.1", "--json").stdout)["passed"] is False
+
+
+def test_export_that_fails_the_gate_is_kept_as_rejected_only(here: CommandLine) -> None:
+    result = here("export", "--format", "onnx", "--max-drop", "0.1", "--out", "out", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["passed"] is False
+    assert [path.name for path in Path("out").iterdir()] == ["lenet5-digits.rejected.onnx"]
+    assert "cannot show a drop below 0.64 pp" in result.stderr
+
+
+# --- a file without its run ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["onnx", "int8"])
+def alone(request: pytest.FixtureRequest, cli: CommandLine, digits_run: Run) -> Path:
+    """An exported file in a folder without any run."""
+    source = exported(digits_run, request.param)
+    return Path(shutil.copy(source, cli.folder / source.name))
+
+
+def test_verify_on_the_files_own_evidence(alone: Path, cli: CommandLine, digits_run: Run) -> None:
+    result = cli("verify", alone)
+    assert result.exit_code == 0, result.output
+    assert "whole" in result.stdout
+    document = json.loads(cli("verify", alone, "--dataset", "digits", "--json").stdout)
+    (model,) = document["models"]
+    assert document["passed"] is True
+    assert document["reference"] is None
+    assert model["accuracy"] == model["card"]["accuracy"]
+    assert model["card"]["images"] == 599
+    assert model["proof"]["known_answers"] == 16
+
+
+def test_verify_finds_a_flipped_byte(alone: Path, cli: CommandLine) -> None:
+    content = bytearray(alone.read_bytes())
+    content[len(content) // 3] ^= 1  # within the weights: it loads and answers as if nothing were wrong
+    alone.write_bytes(content)
+    result = cli("verify", alone)
+    assert result.exit_code == 3
+    assert "BROKEN" in result.stdout
+    assert json.loads(cli("info", alone, "--json").stdout)["sealed"] is False
+
+
+def test_verify_measures_again_and_compares_with_the_card(cli: CommandLine, digits_run: Run) -> None:
+    """A card that promises more than the file holds is found on the data that it names."""
+    from lenet_edge_runtime import onnx_file, proof
+
+    content = exported(digits_run, "int8").read_bytes()
+    texts = onnx_file.metadata_of(content)
+    card = {**json.loads(texts[proof.CARD]), "accuracy": 1.0}
+    # Sealed anew, as a forger would: later entries of the same key win.
+    Path("forged.int8.onnx").write_bytes(proof.seal(content, {proof.CARD: json.dumps(card)}))
+    assert cli("verify", "forged.int8.onnx").exit_code == 0
+    assert cli("verify", "forged.int8.onnx", "--dataset", "digits").exit_code == 3
+
+
+def test_info(alone: Path, cli: CommandLine) -> None:
+    assert "light-on-dark" in cli("info", alone).stdout
+    document = json.loads(cli("info", alone, "--json").stdout)
+    assert document["metadata"]["labels"] == list("0123456789")
+    assert document["metadata"]["card"]["images"] == 599
+    assert document["sealed"] is True
+    assert document["known_answers"] == 16
+    assert document["opsets"] == {"ai.onnx": 18}
+    assert sum(document["operators"].values()) > 10
 
 
 def test_version_and_help(cli: CommandLine) -> None:

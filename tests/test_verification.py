@@ -7,9 +7,11 @@ import pytest
 from scipy import stats
 
 from conftest import exported, make_run
+from lenet_edge.comparison import compare, default_max_drop
 from lenet_edge.datasets import ImageData
+from lenet_edge.exported import exported_files, run_of
 from lenet_edge.runs import Run
-from lenet_edge.verification import compare, exported_files, run_of, verify
+from lenet_edge.verification import verify
 from lenet_edge_exporters import FORMATS
 from lenet_edge_runtime.errors import DataError, ModelFileError
 
@@ -69,12 +71,16 @@ def test_exported_files_hold(name: str, digits: ImageData, request: pytest.Fixtu
 
 def test_files_find_their_run(digits_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = exported(digits_run, "int8")
-    assert run_of([inside]).folder.resolve() == digits_run.folder.resolve()
+    found = run_of(inside)
+    assert found is not None
+    assert found.folder.resolve() == digits_run.folder.resolve()
     copy = tmp_path / inside.name
     copy.write_bytes(inside.read_bytes())
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").symlink_to(digits_run.folder.parent)
-    assert run_of([copy]).name == digits_run.name
+    assert run_of(copy) == Run(Path("runs") / digits_run.name)
+    (tmp_path / "runs").unlink()
+    assert run_of(copy) is None
 
 
 def test_file_of_other_weights_is_refused(digits_run: Run, digits: ImageData, tmp_path: Path) -> None:
@@ -89,3 +95,12 @@ def test_data_that_does_not_fit_is_refused(digits_run: Run, digits: ImageData) -
 
     with pytest.raises(DataError, match="has 2 classes"):
         verify([], digits_run, replace(digits, labels=("a", "b")), 3.0, same_weights=True)
+
+
+def test_default_gate_asks_no_more_than_the_images_can_show() -> None:
+    assert default_max_drop(0.995, 10_000, strict=True) == 0.10
+    assert default_max_drop(0.92, 10_000, strict=True) == 0.30
+    assert default_max_drop(0.995, 10_000, strict=False) == 0.30
+    few = default_max_drop(0.995, 599, strict=True)
+    labels = np.zeros(599, np.int64)
+    assert compare("x", "onnx", one_hot(labels), one_hot(labels), labels, few).passed

@@ -82,9 +82,11 @@ def build(job: ExportJob) -> onnx.ModelProto:
 
 def serialise(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     """The model's bytes with this metadata and no other, in the oldest IR version that its opset allows."""
-    from onnx import helper
+    from onnx import helper, numpy_helper
 
     del model.metadata_props[:]
+    for item in model.graph.initializer:  # as raw bytes: the quantizer writes some of them as varints
+        item.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(item), item.name))
     helper.set_model_props(model, dict(metadata))
     # Quantization leaves unused operator sets behind, which old runtimes refuse.
     used = {node.domain for node in model.graph.node}

@@ -6,6 +6,7 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.options import DataDirOption, FilesArgument, JsonOption, RunOption
+from lenet_edge_runtime.errors import RunError
 
 NAME = "bench"
 
@@ -26,11 +27,13 @@ def run(
     """
     batches, thread_counts = _counts("--batch", batch), _counts("--threads", threads)
     from lenet_edge.benchmarking import BenchPlan, bench, describe_bench_host
+    from lenet_edge.exported import exported_files, run_of
     from lenet_edge.reference import load_run_data
     from lenet_edge.runs import find_run
-    from lenet_edge.verification import exported_files, run_of
 
-    found = run_of(files) if files and run is None else find_run(run)
+    found = run_of(files[0]) if files and run is None else find_run(run)
+    if found is None:
+        raise RunError(f"the run that {files[0]} was exported from is not here; name it by --run")  # type: ignore[index]
     data = load_run_data(found, found.read(), data_dir)
     rows = bench(
         files or exported_files(found),

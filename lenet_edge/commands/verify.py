@@ -22,24 +22,97 @@ def run(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure exported files against the PyTorch model on the whole test set; exit 3 when one is worse than allowed.
+    """Check exported files: their own evidence, and their accuracy against the PyTorch model on the test set.
+
+    A file whose run is not here (or without torch) is checked on its own evidence alone: the seal over its bytes, its
+    known answers, its card, and with --dataset its accuracy against the card's. Exit 3 when a file fails.
 
     Example: lenet-edge verify --max-drop 0.3
     """
-    from lenet_edge.datasets import load_dataset
-    from lenet_edge.reference import load_run_data
-    from lenet_edge.runs import find_run
-    from lenet_edge.verification import exported_files, run_of, verify
+    found = _run_to_compare_with(files, run)
+    if found is None:
+        passed = _verify_alone(files or [], dataset, data_dir, as_json)
+    else:
+        passed = _verify_against(found, files, dataset, data_dir, max_drop, run is None, as_json)
+    if not passed:
+        raise typer.Exit(3)
 
-    found = run_of(files) if files and run is None else find_run(run)
+
+def _run_to_compare_with(files: list[Path] | None, run: Path | None) -> Any:
+    """The run whose PyTorch model the files are compared with; None where it is not here, or torch is not."""
+    from importlib.util import find_spec
+
+    from lenet_edge.exported import run_of
+    from lenet_edge.runs import find_run
+
+    if run is not None or not files:
+        return find_run(run)
+    return run_of(files[0]) if find_spec("torch") else None
+
+
+def _verify_alone(files: list[Path], dataset: str | None, data_dir: Path | None, as_json: bool) -> bool:
+    from lenet_edge.datasets import load_dataset
+    from lenet_edge.evidence import examine
+
+    data = load_dataset(dataset, data_dir) if dataset else None
+    found = [examine(path, data) for path in files]
+    passed = all(item.passed for item in found)
+    if as_json:
+        console.print_json({"passed": passed, "reference": None, "models": found})
+    else:
+        _print_evidence(found)
+    return passed
+
+
+def _verify_against(
+    found: Any,
+    files: list[Path] | None,
+    dataset: str | None,
+    data_dir: Path | None,
+    max_drop: float | None,
+    same_weights: bool,
+    as_json: bool,
+) -> bool:
+    from lenet_edge.datasets import load_dataset
+    from lenet_edge.exported import exported_files
+    from lenet_edge.reference import load_run_data
+    from lenet_edge.verification import verify
+
     data = load_dataset(dataset, data_dir) if dataset else load_run_data(found, found.read(), data_dir)
-    result = verify(files or exported_files(found), found, data, max_drop, same_weights=run is None)
+    result = verify(files or exported_files(found), found, data, max_drop, same_weights=same_weights)
     if as_json:
         console.print_json(as_document(result))
     else:
         print_verification(result)
-    if not result.passed:
-        raise typer.Exit(3)
+    return bool(result.passed)
+
+
+def _print_evidence(found: list[Any]) -> None:
+    """Print what files prove by themselves, and their cards."""
+    console.print_table(
+        "on their own evidence (their run is not here, or torch is not installed)",
+        ["file", "seal", "known answers", "card: accuracy", "test set", "drop, pp (95 %)", "measured now", ""],
+        [
+            [
+                Path(item.path).name,
+                "whole" if item.proof.sealed else "BROKEN",
+                describe_answers(item.proof),
+                console.percent(item.card["accuracy"]) if item.card else "-",
+                f"{item.card['images']:,} of {item.card['dataset']}" if item.card else "-",
+                "{:+.3f} to {:+.3f}".format(*item.card["drop_ci95_pp"]) if item.card else "-",
+                "-" if item.accuracy is None else console.percent(item.accuracy),
+                "passed" if item.passed else "FAILED",
+            ]
+            for item in found
+        ],
+    )
+
+
+def describe_answers(proof: Any) -> str:
+    """How the known answers were given: exactly, within the tolerance, or not."""
+    if proof.greatest_difference > proof.tolerance:
+        return f"WRONG by {proof.greatest_difference:.2g}"
+    return f"{proof.known_answers} " + ("exact" if proof.tolerance == 0 else f"within {proof.tolerance:.1g}")
 
 
 def as_document(result: Any) -> dict[str, Any]:
@@ -60,7 +133,17 @@ def print_verification(result: Any) -> None:
     console.print_table(
         f"PyTorch: {console.percent(result.reference_accuracy)} of {result.images:,} test images of {result.dataset} "
         f"(95 % interval {low} to {high}); gate {result.max_drop_pp:g} pp",
-        ["file", "accuracy", "agreement", "drop, pp", "95 % interval", "McNemar p", "logits differ", "gate"],
+        [
+            "file",
+            "accuracy",
+            "agreement",
+            "drop, pp",
+            "95 % interval",
+            "McNemar p",
+            "logits differ",
+            "own evidence",
+            "gate",
+        ],
         [
             [
                 Path(item.path).name,
@@ -70,6 +153,7 @@ def print_verification(result: Any) -> None:
                 f"{item.drop_lower95_pp:+.3f} to {item.drop_upper95_pp:+.3f}",
                 f"{item.mcnemar_p:.3g}",
                 f"{item.max_abs_logit_difference:.2g}",
+                "-" if item.proof is None else describe_answers(item.proof) if item.proof.sealed else "SEAL BROKEN",
                 "passed" if item.passed else "FAILED",
             ]
             for item in result.verdicts
@@ -82,7 +166,7 @@ def print_verification(result: Any) -> None:
 
 def why_it_failed(max_drop_pp: float, images: int) -> str:
     """One sentence on a failed gate: the file is worse, or the test set too small to show that it is not."""
-    from lenet_edge.verification import smallest_provable_drop
+    from lenet_edge.comparison import smallest_provable_drop
 
     smallest = smallest_provable_drop(images)
     if smallest > max_drop_pp:

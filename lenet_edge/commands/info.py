@@ -1,0 +1,91 @@
+"""`lenet-edge info`: needs the base install alone."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lenet_edge import console
+from lenet_edge.options import JsonOption
+from lenet_edge_runtime.spec import PREFIX
+
+NAME = "info"
+SHOWN_APART = ("known_answers", "card", "labels", "sha256")  # long, or in a line of their own
+
+
+def run(
+    path: Annotated[Path, typer.Argument(help="An ONNX file.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what an ONNX file says of itself: input, labels, origin, accuracy card, operators.
+
+    Example: lenet-edge info lenet5-mnist.int8.onnx
+    """
+    document = describe(path)
+    if as_json:
+        console.print_json(document)
+    else:
+        _print(document)
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What `info --json` prints; `metadata` is empty for a file that is not ours."""
+    from lenet_edge_runtime import onnx_file, proof
+    from lenet_edge_runtime.sessions import read_model
+
+    content = read_model(path)
+    summary = onnx_file.summarise(content)
+    texts = onnx_file.metadata_of(content)
+    metadata = {
+        key.removeprefix(PREFIX): _value(text)
+        for key, text in texts.items()
+        if key.startswith(PREFIX) and key != proof.KNOWN_ANSWERS
+    }
+    answers = texts.get(proof.KNOWN_ANSWERS)
+    return {
+        "path": str(path),
+        "bytes": len(content),
+        "sealed": proof.is_sealed(content) if proof.SEAL in texts else None,
+        "known_answers": len(proof.KnownAnswers.from_json(answers).pixels) if answers else 0,
+        "ir_version": summary.ir_version,
+        "opsets": {domain or "ai.onnx": version for domain, version in summary.opsets.items()},
+        "operators": summary.operators,
+        "initializer_bytes": summary.initializer_bytes,
+        "initializers_sha256": summary.initializers_sha256,
+        "metadata": metadata,
+    }
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _print(document: dict[str, Any]) -> None:
+    metadata = document["metadata"]
+    seal = {True: "whole", False: "BROKEN: the file was changed after it was written", None: "none"}[document["sealed"]]
+    lines = [
+        ["size", f"{document['bytes']:,} bytes, {document['initializer_bytes']:,} of them weights"],
+        ["seal", f"{seal}; {document['known_answers']} known answers"],
+        ["operator set", ", ".join(f"{domain} {version}" for domain, version in document["opsets"].items())],
+        ["operators", ", ".join(f"{count} {name}" for name, count in document["operators"].items())],
+        ["weights' SHA-256", document["initializers_sha256"]],
+    ]
+    if "labels" in metadata:
+        lines.append(["labels", ", ".join(metadata["labels"])])
+    lines += [[key, _line(value)] for key, value in metadata.items() if key not in SHOWN_APART]
+    lines += [[f"card: {key}", _line(value)] for key, value in metadata.get("card", {}).items()]
+    width = max(len(key) for key, _ in lines)
+    for key, value in lines:
+        typer.echo(f"{key:<{width}}  {value}")
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_line(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_line, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
