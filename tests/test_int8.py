@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from conftest import exported
 from lenet_edge.datasets import ImageData
 from lenet_edge.runs import Run
-from lenet_edge_exporters import open_file
+from lenet_edge_exporters import executed, open_file
 from lenet_edge_exporters.onnx import load
 
 
@@ -52,16 +52,29 @@ def test_weights_are_int8_in_disguise(int8: Path) -> None:
         assert set(zero_points.tolist()) == {128}
 
 
-def test_executed_graph_is_integer_up_to_the_logits(int8: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        ("digits_run", ["QLinearConv", "MaxPool", "QLinearConv", "MaxPool", "QGemm", "QGemm", "QGemm"]),
+        (
+            "classic_run",
+            [
+                "QLinearConv", "QLinearSigmoid", "QLinearAveragePool",
+                "QLinearConv", "QLinearSigmoid", "QLinearAveragePool",
+                "QGemm", "QLinearSigmoid", "QGemm", "QLinearSigmoid", "QGemm",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_executed_graph_is_integer_up_to_the_logits(
+    run: str, expected: list[str], request: pytest.FixtureRequest
+) -> None:
     """The operators that onnxruntime really runs, after its own rewriting."""
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
-    options.log_severity_level = 3  # it warns that such a file is for this machine only
-    onnxruntime.InferenceSession(int8, options, providers=["CPUExecutionProvider"])
-    operators = {node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node}
-    integer = {"QLinearConv", "QGemm"}
-    layout = {"Transpose", "Reshape", "MaxPool", "NhwcMaxPool"}
-    assert integer <= operators <= integer | layout
+    path = exported(request.getfixturevalue(run), "int8")
+    operators = executed.executed_operators(path.read_bytes())
+    assert [name.removeprefix("Nhwc") for name in operators if name not in executed.LAYOUT] == expected
+    _, model = open_file(path)
+    assert json.loads(model.metadata["lenet_edge.float_nodes"]) == []
 
 
 def test_pixels_are_the_quantized_input(int8: Path) -> None:

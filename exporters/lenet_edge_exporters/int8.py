@@ -3,7 +3,7 @@
 uint8 activations and symmetric uint8 weights per channel (zero point 128: int8 weights in disguise). With them no
 kernel can saturate: onnxruntime's default (signed weights) runs through x86's VPMADDUBSW, whose 16-bit sums clip on
 machines without VNNI, and answers differently there. The pixels are the quantized input (scale 1, zero point 0),
-and the logits stay in float.
+and the logits stay in float. tanh becomes a sigmoid, which has an integer kernel (`activations`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge_exporters import folding
+from lenet_edge_exporters import activations, executed, folding
 from lenet_edge_exporters.job import ExportJob
 from lenet_edge_exporters.onnx import INPUT, OUTPUT, build, serialise
 
@@ -33,7 +33,11 @@ def export(job: ExportJob) -> bytes:
     quantized = quantize(build(job), job.calibration_pixels)
     calibration = {"images": len(job.calibration_pixels), "split": "train", "method": "minmax"}
     metadata = job.metadata("int8")
-    return serialise(quantized, {**metadata, **_as_metadata("calibration", calibration)})
+    stays_float = executed.float_nodes(quantized.SerializeToString())
+    return serialise(
+        quantized,
+        {**metadata, **_as_metadata("calibration", calibration), **_as_metadata("float_nodes", stays_float)},
+    )
 
 
 def quantize(model: onnx.ModelProto, calibration_pixels: NDArray[np.uint8]) -> onnx.ModelProto:
@@ -41,6 +45,7 @@ def quantize(model: onnx.ModelProto, calibration_pixels: NDArray[np.uint8]) -> o
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
+    overrides = activations.overrides(model, calibration_pixels)
     model = _with_float_input(model)
     # What the quantizer's own pre-processing would do is done; without this mark it warns through the root logger.
     model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
@@ -54,16 +59,19 @@ def quantize(model: onnx.ModelProto, calibration_pixels: NDArray[np.uint8]) -> o
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QUInt8,
             per_channel=True,
+            op_types_to_quantize=activations.quantized_operators(),
             extra_options={
                 "WeightSymmetric": True,
                 "TensorQuantOverrides": {
-                    INPUT: [{"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}]
+                    INPUT: [{"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}],
+                    **overrides,
                 },
             },
         )
         quantized = onnx.load(path)
     _take_pixels_as_quantized(quantized.graph)
     _leave_logits_in_float(quantized.graph)
+    activations.replace_tanh(quantized, calibration_pixels)
     folding.drop_unused(quantized.graph)
     onnx.checker.check_model(quantized, full_check=True)
     return quantized

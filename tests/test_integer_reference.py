@@ -1,0 +1,49 @@
+"""int8 files in NumPy's integers and in onnxruntime: the same bits."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import integer_reference
+from conftest import exported
+from lenet_edge.datasets import ImageData, load_dataset
+from lenet_edge.recipes import RECIPES
+from lenet_edge.training import Trainer, Watcher, start_record
+from lenet_edge_exporters import ExportJob, int8
+from lenet_edge_runtime.sessions import open_session
+
+
+def executed(path: Path, pixels: np.ndarray) -> np.ndarray:
+    return open_session(path).run(["logits"], {"pixels": pixels})[0]
+
+
+@pytest.mark.parametrize("run", ["digits_run", "classic_run"])
+def test_same_bits_on_digits(run: str, digits: ImageData, request: pytest.FixtureRequest) -> None:
+    path = exported(request.getfixturevalue(run), "int8")
+    assert len(digits.test_pixels) == 599
+    expected = integer_reference.logits(path, digits.test_pixels)
+    np.testing.assert_array_equal(executed(path, digits.test_pixels), expected)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_same_bits_on_all_official_test_images(name: str, recipe: str, real_data: Path, tmp_path: Path) -> None:
+    data = load_dataset(name, real_data)
+    path = tmp_path / "net.int8.onnx"
+    path.write_bytes(int8.export(briefly_trained(data, recipe)))
+    logits = executed(path, data.test_pixels)
+    assert (logits.argmax(1) == data.test_labels).mean() > 0.6  # else its codes would be no trained net's
+    np.testing.assert_array_equal(logits, integer_reference.logits(path, data.test_pixels))
+
+
+def briefly_trained(data: ImageData, recipe: str) -> ExportJob:
+    """One epoch on a sixth of the images: one to three seconds."""
+    part = replace(data, train_pixels=data.train_pixels[:10_000], train_labels=data.train_labels[:10_000])
+    record = start_record(RECIPES[recipe], part, device="cpu", threads=1, epochs=1)
+    trainer = Trainer(record, part)
+    trainer.train_epoch(Watcher())
+    some = part.train_pixels[:512]
+    return ExportJob(trainer.final_net.eval(), record.spec, check_pixels=some, calibration_pixels=some)
