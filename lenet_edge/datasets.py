@@ -282,7 +282,7 @@ def _md5(pixels: Pixels, labels: Labels) -> str:
 
 # --- the table ---------------------------------------------------------------------------------------------------
 
-_DIGIT_AUGMENTATION = Augmentation(rotation_degrees=10, scale=0.1, shear=0.15, shift_pixels=2)
+_DIGIT_AUGMENTATION = Augmentation(rotation_degrees=7, scale=0.07, shear=0.1, shift_pixels=1.4)
 _FOLDER_AUGMENTATION = Augmentation(rotation_degrees=4, scale=0.05, shear=0, shift_pixels=1.5)
 _FASHION_AUGMENTATION = Augmentation(rotation_degrees=4, scale=0.05, shear=0, shift_pixels=1.5, flip=True)
 

@@ -18,8 +18,9 @@ from lenet_edge.recipes import RECIPES
 from lenet_edge_exporters import FORMATS, ExportJob, export, formats, open_file
 from lenet_edge_exporters.job import OPSETS
 from lenet_edge_exporters.pixels import torch_model
-from lenet_edge_runtime import ModelSpec
+from lenet_edge_runtime import ModelSpec, softmax
 from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.sessions import open_session
 
 BATCHES = (1, 2, 7, 64)
 ONNX_FORMATS = [row.name for row in FORMATS.values() if row.suffix.endswith(".onnx")]
@@ -158,10 +159,19 @@ def test_default_opset_reaches_old_runtimes(format_name: str, tmp_path: Path) ->
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 18)]
     assert model.ir_version == 8
     assert not any(len(node.metadata_props) or node.doc_string for node in model.graph.node)
-    (pixels,), (logits,) = model.graph.input, model.graph.output
+    (pixels,), (logits, probabilities) = model.graph.input, model.graph.output
+    assert probabilities.name == "probabilities"
     assert pixels.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert [dim.dim_param or dim.dim_value for dim in pixels.type.tensor_type.shape.dim] == ["batch", 1, 28, 28]
     assert [dim.dim_param or dim.dim_value for dim in logits.type.tensor_type.shape.dim] == ["batch", 10]
+
+
+@pytest.mark.parametrize("format_name", ONNX_FORMATS)
+def test_probabilities_are_the_softmax_of_the_logits(format_name: str, tmp_path: Path) -> None:
+    job = make_job("lenet5")
+    session = open_session(written(job, format_name, tmp_path))
+    logits, probabilities = session.run(["logits", "probabilities"], {"pixels": job.check_pixels})
+    np.testing.assert_allclose(probabilities, softmax(logits), atol=1e-6)
 
 
 @pytest.mark.parametrize(("net", "opset"), [*(("lenet5", opset) for opset in OPSETS), ("lenet5-classic", 13)])
@@ -176,6 +186,7 @@ def test_preprocessing_is_folded_into_the_first_convolution(tmp_path: Path) -> N
     operators = [node.op_type for node in onnx.load(written(make_job("lenet5"), "onnx", tmp_path)).graph.node]
     assert operators == [
         "Cast", "Conv", "Relu", "MaxPool", "Conv", "Relu", "MaxPool", "Reshape", "Gemm", "Relu", "Gemm", "Relu", "Gemm",
+        "Softmax",
     ]  # fmt: skip
 
 

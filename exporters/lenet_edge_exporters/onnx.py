@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 INPUT = "pixels"  # uint8 [batch, channels, height, width]
 OUTPUT = "logits"  # float32 [batch, classes]
+PROBABILITIES = "probabilities"  # float32 [batch, classes]
 KNOWN_ANSWERS = 16  # images whose logits travel in the file
 FLOAT_TOLERANCE = 1e-4  # of a known answer, as a share of the greatest logit
 
@@ -47,8 +48,8 @@ def seal(content: bytes, job: ExportJob, model: LoadedModel, card: Mapping[str, 
     """Add the card, known answers and the seal to an exported file, opened as `model`."""
     pixels = _answer_images(job.check_pixels, model)
     logits = model.logits(pixels)
-    exact = json.loads(model.metadata[PREFIX + "format"]) == "int8"
     # float32 kernels differ between CPUs in the last bits; integer ones that cannot saturate do not.
+    exact = model.metadata.get(PREFIX + "float_nodes") == "[]"
     tolerance = 0.0 if exact else FLOAT_TOLERANCE * float(np.abs(logits).max())
     entries = {proof.KNOWN_ANSWERS: proof.KnownAnswers(pixels, logits, tolerance).to_json()}
     if card is not None:
@@ -84,6 +85,7 @@ def serialise(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     """The model's bytes with this metadata and no other, in the oldest IR version that its opset allows."""
     from onnx import helper, numpy_helper
 
+    _add_probabilities(model)
     del model.metadata_props[:]
     for item in model.graph.initializer:  # as raw bytes: the quantizer writes some of them as varints
         item.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(item), item.name))
@@ -97,6 +99,17 @@ def serialise(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     model.producer_name, model.producer_version = "lenet-edge", ""
     content: bytes = model.SerializeToString(deterministic=True)
     return content
+
+
+def _add_probabilities(model: onnx.ModelProto) -> None:
+    """Give the softmax of the logits too: 0.5 us on a machine where the whole net takes 16."""
+    from onnx import TensorProto, helper
+
+    graph = model.graph
+    batch, classes = graph.output[0].type.tensor_type.shape.dim
+    shape = [batch.dim_param, classes.dim_value]
+    graph.node.append(helper.make_node("Softmax", [OUTPUT], [PROBABILITIES], name=PROBABILITIES, axis=-1))
+    graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, shape))
 
 
 def _export_dynamo(job: ExportJob) -> onnx.ModelProto:
