@@ -2,8 +2,8 @@
 and whatever else compiles such graphs.
 
 Loading a pt2 file may run any code: `torch.export.load` falls back to unrestricted pickle where the file asks for it,
-and evaluates its symbolic shapes as Python. The files written here hold no pickle, but a loader cannot tell: load only
-files that you trust; ONNX is the format to take from strangers.
+and gives its symbolic shapes to sympy, which evaluates them. The files written here hold no pickle, and no shape but
+the batch's; a file that was tampered with may. Load only files that you trust; ONNX is the format to take from others.
 """
 
 from __future__ import annotations
