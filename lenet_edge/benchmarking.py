@@ -16,7 +16,6 @@ from lenet_edge_runtime.host import describe_host
 from lenet_edge_runtime.latency import Opener, Timing, measure
 
 PACKAGES = ("lenet-edge", "torch", "onnxruntime", "numpy")
-BACKENDS = {"pytorch": "pytorch", "torchscript": "torchscript", "onnx": "onnxruntime", "int8": "onnxruntime"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def _opener(load: Any, images: NDArray[np.uint8]) -> Opener:
 
 def _row(kind: str, name: str, batch: int, threads: int, timing: Timing, baseline: Timing, size: int) -> BenchRow:
     return BenchRow(
-        backend=BACKENDS.get(kind, kind),
+        backend=FORMATS[kind].backend if kind in FORMATS else kind,
         format=kind,
         batch=batch,
         threads=threads,

@@ -9,7 +9,7 @@ from lenet_edge.datasets import ImageData
 from lenet_edge.exported import weights_sha256_of
 from lenet_edge.reference import run_model
 from lenet_edge.runs import Run
-from lenet_edge_exporters import LoadedModel, open_file
+from lenet_edge_exporters import FORMATS, LoadedModel, open_file
 from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.errors import DataError, ModelFileError
 from lenet_edge_runtime.sessions import sha256_of
@@ -70,7 +70,7 @@ def verify(
 
 def _with_proof(verdict: Verdict, model: LoadedModel) -> Verdict:
     """Add what a file that carries evidence says of itself; a file whose evidence is broken does not pass."""
-    if not isinstance(model, Classifier):
+    if FORMATS[verdict.format].seal is None or not isinstance(model, Classifier):
         return verdict
     found = model.prove()
     return replace(verdict, proof=found, passed=verdict.passed and found.passed)

@@ -18,6 +18,7 @@ from lenet_edge.datasets import ImageData
 from lenet_edge.models import LeNet5
 from lenet_edge.recipes import RECIPES
 from lenet_edge.runs import Run, find_run
+from lenet_edge_exporters import FORMATS
 
 TRAIN_KEYS = {
     "run", "recipe", "dataset", "parameters", "epochs", "seconds", "images_per_second", "val_accuracy",
@@ -99,9 +100,10 @@ def test_train_export_verify_bench_predict(cli: CommandLine, png: Path) -> None:
 def test_tables_for_people(here: CommandLine, png: Path) -> None:
     verified = here("verify", "--max-drop", "5")
     assert verified.exit_code == 0
-    assert verified.stdout.count("passed") == 3
+    assert verified.stdout.count("passed") == len(FORMATS)
     measured = here("bench", "--rounds", "2", "--calls", "5")
     assert "onnxruntime int8" in measured.stdout
+    assert "pytorch pt2" in measured.stdout
     predicted = here("predict", png)
     assert "seven.png" in predicted.stdout
 
@@ -109,9 +111,10 @@ def test_tables_for_people(here: CommandLine, png: Path) -> None:
 def test_predict_takes_a_model_and_inverts_when_told(here: CommandLine, png: Path, digits_run: Run) -> None:
     paper = png.with_name("paper.png")
     Image.fromarray(255 - np.asarray(Image.open(png))).save(paper)
-    model = exported(digits_run, "onnx")
-    for options in ([], ["--invert", "yes"]):
-        assert json.loads(here("predict", model, paper, *options, "--json").stdout)[0]["label"] == "7"
+    for format_name in ("onnx", "ort"):
+        model = exported(digits_run, format_name)
+        for options in ([], ["--invert", "yes"]):
+            assert json.loads(here("predict", model, paper, *options, "--json").stdout)[0]["label"] == "7"
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

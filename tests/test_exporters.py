@@ -2,21 +2,27 @@
 
 import copy
 import getpass
+import json
+import logging
 import socket
+import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from flatbuffers.table import Table
 from torch import nn
 
 from conftest import GREY_SPEC
 from lenet_edge.models import LeNet5
 from lenet_edge.recipes import RECIPES
-from lenet_edge_exporters import FORMATS, ExportJob, export, formats, open_file
+from lenet_edge_exporters import FORMATS, ExportJob, export, formats, open_file, ort
 from lenet_edge_exporters.job import OPSETS
+from lenet_edge_exporters.onnx import build, serialise
 from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime import ModelSpec, softmax
 from lenet_edge_runtime.errors import GateError, ModelFileError
@@ -196,6 +202,85 @@ def test_preprocessing_stays_where_folding_is_not_exact(tmp_path: Path) -> None:
     assert operators[:4] == ["Cast", "Mul", "Add", "Conv"]
 
 
+# --- pt2 -----------------------------------------------------------------------------------------------------------
+
+
+def test_pt2_holds_no_pickle_no_images_and_no_source(tmp_path: Path) -> None:
+    job = make_job("lenet5")
+    with zipfile.ZipFile(written(job, "pt2", tmp_path)) as archive:
+        entries = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    assert entries["data/sample_inputs/model.pt"] == b""
+    for part in ("weights", "constants"):
+        payloads = json.loads(entries[f"data/{part}/model_{part}_config.json"])["config"].values()
+        assert not any(payload["use_pickle"] for payload in payloads)
+    graph = json.loads(entries["models/model.json"])["graph_module"]["graph"]
+    assert [node["metadata"] for node in graph["nodes"]] == [{}] * len(graph["nodes"])
+    assert not any(job.check_pixels[0].tobytes() in content for content in entries.values())
+
+
+def test_damaged_pt2_is_refused_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = written(make_job("lenet5"), "pt2", tmp_path)
+    content = path.read_bytes()
+    for damaged in (content[: len(content) // 2], content.replace(b"schema_version", b"schema_versiom")):
+        path.write_bytes(damaged)
+        with pytest.raises(ModelFileError, match="is not a pt2 file that torch can load") as refused:
+            open_file(path)
+        assert "\n" not in str(refused.value)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+# --- ORT -----------------------------------------------------------------------------------------------------------
+
+
+def ort_tables(content: bytes) -> Any:
+    """All that an ORT file holds, read by the tables' own reader, which onnxruntime brings along."""
+    from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
+
+    return as_plain(InferenceSession.GetRootAs(content, 0))
+
+
+def as_plain(value: Any) -> Any:
+    """A generated FlatBuffers table as a dictionary: a getter with a length is a list, any other a field."""
+    if not hasattr(value, "Init"):
+        return None if isinstance(value, Table) else value  # a bare Table is a union: its reader does not say of what
+    getters = [name for name in dir(value) if name[0] != "_" and name != "Init" and "GetRootAs" not in name]
+    lists = {name for name in getters if f"{name}Length" in getters}
+    fields = [name for name in getters if name not in lists and not name.endswith(NO_FIELD)]
+    return {
+        **{
+            name: [as_plain(getattr(value, name)(i)) for i in range(getattr(value, f"{name}Length")())]
+            for name in lists
+        },
+        **{name: as_plain(getattr(value, name)()) for name in fields},
+    }
+
+
+NO_FIELD = ("Length", "IsNone", "AsNumpy", "BufferHasIdentifier")
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_ort_keeps_all_that_onnxruntime_wrote(net: str) -> None:
+    job = make_job(net)
+    converted = ort.convert(serialise(build(job), job.metadata("ort")))
+    assert ort_tables(ort.in_order(converted)) == ort_tables(converted)
+    assert ort.in_order(ort.in_order(converted)) == ort.in_order(converted)
+
+
+def test_ort_is_fused_but_not_for_one_machine_only(tmp_path: Path) -> None:
+    graph = ort_tables(written(make_job("lenet5"), "ort", tmp_path).read_bytes())["Model"]["Graph"]
+    operators = {f"{node['Domain'].decode()}:{node['OpType'].decode()}" for node in graph["Nodes"]}
+    assert operators == {":Cast", "com.microsoft:FusedConv", ":MaxPool", ":Reshape", "com.microsoft:FusedGemm", ":Gemm"}
+
+
+def test_ort_of_an_unknown_version_is_not_rewritten() -> None:
+    job = make_job("user's own")
+    newer = ort.convert(serialise(build(job), {})).replace(b"\1\0\0\x006\0", b"\1\0\0\x007\0")
+    with pytest.raises(
+        ModelFileError, match=r"writes version 7 of its format, expected 6; export as onnx, and convert"
+    ):
+        ort.in_order(newer)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
@@ -203,7 +288,14 @@ def test_preprocessing_stays_where_folding_is_not_exact(tmp_path: Path) -> None:
         ("net.onnx", b"", "is not an ONNX model"),
         ("net.int8.onnx", b"\x08\x08", "not an ONNX model|carries no lenet-edge metadata"),
         ("net.torchscript.pt", b"PK no archive", "is not a TorchScript file"),
-        ("net.tflite", b"", "no known ending; exported files end in .torchscript.pt, .onnx, .int8.onnx"),
+        ("net.pt2", b"PK no archive", "is not a pt2 file that torch can load"),
+        ("net.pt2", b"", "is not a pt2 file that torch can load"),
+        ("net.ort", b"\x14\0\0\0ORTM cut short", "is not an ONNX model"),
+        (
+            "net.tflite",
+            b"",
+            f"no known ending; exported files end in {', '.join(row.suffix for row in FORMATS.values())}",
+        ),
     ],
 )
 def test_files_that_are_no_models_are_refused(name: str, content: bytes, complaint: str, tmp_path: Path) -> None:

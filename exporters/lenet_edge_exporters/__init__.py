@@ -1,4 +1,4 @@
-"""Any torch image classifier and its spec, to files that take raw pixels: TorchScript, ONNX, static int8 ONNX.
+"""Any torch image classifier and its spec, to files that take raw pixels: one row of `FORMATS` a format.
 
 >>> job = ExportJob(net, spec, check_pixels, calibration_pixels)                            # doctest: +SKIP
 >>> export(job, "int8", Path("net.int8.onnx"), torch_model(net, spec).logits(check_pixels))  # doctest: +SKIP

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge_exporters import atomic, int8, onnx, torchscript
+from lenet_edge_exporters import atomic, int8, onnx, ort, pt2, torchscript
 from lenet_edge_exporters.job import ExportJob, LoadedModel, Measurement
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.spec import PREFIX
@@ -29,6 +29,7 @@ class Format:
     name: str
     suffix: str
     summary: str
+    backend: str  # what runs the file
     export: Callable[[ExportJob], bytes]
     load: Callable[[Path, int], LoadedModel]
     min_agreement: float  # share of the check images that get the PyTorch model's class
@@ -57,16 +58,24 @@ FORMATS = {
     row.name: row
     for row in (
         Format(
-            "torchscript", ".torchscript.pt", "TorchScript, traced and frozen (legacy)",
+            "torchscript", ".torchscript.pt", "TorchScript, traced and frozen (legacy)", "torchscript",
             torchscript.export, torchscript.load, min_agreement=0.999, max_difference=1e-4,
         ),
         Format(
-            "onnx", ".onnx", "ONNX, float32, preprocessing inside",
+            "onnx", ".onnx", "ONNX, float32, preprocessing inside", "onnxruntime",
             onnx.export, onnx.load, min_agreement=0.999, max_difference=1e-4, seal=onnx.seal,
         ),
         Format(
-            "int8", ".int8.onnx", "ONNX, static int8, the same answers on every CPU",
+            "int8", ".int8.onnx", "ONNX, static int8, the same answers on every CPU", "onnxruntime",
             int8.export, onnx.load, min_agreement=0.97, max_difference=None, seal=onnx.seal,
+        ),
+        Format(
+            "pt2", ".pt2", "torch.export's archive, the successor of TorchScript", "pytorch",
+            pt2.export, pt2.load, min_agreement=0.999, max_difference=1e-4,
+        ),
+        Format(
+            "ort", ".ort", "onnxruntime's own format, float32, for minimal builds", "onnxruntime",
+            ort.export, ort.load, min_agreement=0.999, max_difference=1e-4,
         ),
     )
 }  # fmt: skip

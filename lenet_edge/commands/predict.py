@@ -7,8 +7,10 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.options import JsonOption
+from lenet_edge_exporters.formats import FORMATS
 
 NAME = "predict"
+MODEL_SUFFIXES = tuple(row.suffix for row in FORMATS.values() if row.backend == "onnxruntime")
 
 
 def run(
@@ -16,7 +18,7 @@ def run(
         list[Path],
         typer.Argument(
             metavar="[MODEL] IMAGE...",
-            help="An exported ONNX file and images; without a file, the latest run's int8 or else float32 one.",
+            help="An exported ONNX or ORT file and images; without a file, the latest run's int8 or else float32 one.",
         ),
     ],
     invert: Annotated[
@@ -25,7 +27,7 @@ def run(
     ] = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Classify images with an exported ONNX file.
+    """Classify images with an exported ONNX or ORT file.
 
     Example: lenet-edge predict lenet5-mnist.int8.onnx digit.png
     """
@@ -52,7 +54,7 @@ def run(
 
 
 def _model_and_images(paths: list[Path]) -> tuple[Path, list[Path]]:
-    if paths[0].suffix != ".onnx":
+    if not paths[0].name.endswith(MODEL_SUFFIXES):
         return _latest_model(), paths
     if len(paths) == 1:
         raise typer.BadParameter("give one or more images after the model")

@@ -1,4 +1,4 @@
-"""An exported ONNX file as a classifier: image in, label and probabilities out."""
+"""An exported ONNX or ORT file as a classifier: image in, label and probabilities out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Prediction:
 
 
 class Classifier:
-    """An ONNX file exported by lenet-edge, opened once; `predict` may be called from several threads.
+    """An ONNX or ORT file exported by lenet-edge, opened once; `predict` may be called from several threads.
 
     `spec` is what the file says of itself, `metadata` all of its metadata. Raises ModelFileError for a file that
     is not a model, or carries no spec.

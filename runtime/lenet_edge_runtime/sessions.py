@@ -15,7 +15,7 @@ MAX_MODEL_BYTES = 512 * 2**20
 
 
 def open_session(path: Path | str, threads: int = 1, *, optimised: Path | None = None) -> onnxruntime.InferenceSession:
-    """Open an ONNX file on the CPU with exactly `threads` threads, which do not spin between calls.
+    """Open an ONNX or ORT file on the CPU with exactly `threads` threads, which do not spin between calls.
 
     One thread is the default because two spinning ones gave a p99 of 4.2 ms and kept 87 % of a core busy at 50
     requests a second. Raises ModelFileError for a file that is missing, too large, or no model.

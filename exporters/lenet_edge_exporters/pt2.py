@@ -1,0 +1,85 @@
+"""torch.export's archive (.pt2), the successor of TorchScript: a graph of ATen operators, for AOTInductor, ExecuTorch
+and whatever else compiles such graphs.
+
+Loading a pt2 file may run any code: `torch.export.load` falls back to unrestricted pickle where the file asks for it,
+and gives its symbolic shapes to sympy, which evaluates them. The files written here hold no pickle, and no shape but
+the batch's; a file that was tampered with may. Load only files that you trust; ONNX is the format to take from others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lenet_edge_exporters.job import ExportJob, LoadedModel
+from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.sessions import read_model
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+METADATA_ENTRY = "lenet_edge.json"
+
+_KEPT = "val"  # of what torch notes about a node: the shape and type of its result, without which nothing is saved
+
+
+def export(job: ExportJob) -> bytes:
+    """The network as an exported program for any batch size, the same bytes for the same network."""
+    import torch
+
+    from lenet_edge_exporters.pixels import deployable
+
+    example = torch.zeros((2, *job.spec.pixel_shape), dtype=torch.uint8)  # a batch of 1 would be taken for a constant
+    program = torch.export.export(
+        deployable(job.net, job.spec), (example,), dynamic_shapes=({0: torch.export.Dim("batch")},)
+    )
+    _strip(program)
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer, extra_files={METADATA_ENTRY: json.dumps(job.metadata("pt2"))})
+    return buffer.getvalue()
+
+
+def load(path: Path, threads: int = 1) -> LoadedModel:
+    """Open a pt2 file that you trust; raise ModelFileError where it is none."""
+    import torch
+
+    from lenet_edge_exporters.pixels import TorchModel
+
+    content = read_model(path)
+    extra = {METADATA_ENTRY: ""}
+    try:
+        with _without_log():
+            module = torch.export.load(io.BytesIO(content), extra_files=extra).module()
+        metadata = json.loads(extra[METADATA_ENTRY] or "{}")
+    except Exception as error:  # a damaged archive raises whatever the part that met it raises
+        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
+        raise ModelFileError(f"{path} is not a pt2 file that torch can load ({reason})") from None
+    return TorchModel(module, metadata, threads)
+
+
+def _strip(program: ExportedProgram) -> None:
+    """Remove what torch notes about where the graph came from: source lines with absolute paths, class names."""
+    import torch
+
+    program.example_inputs = None
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                node.meta = {key: value for key, value in node.meta.items() if key == _KEPT}
+
+
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """torch logs the traceback of a file it cannot load before it raises; the message says it in a line."""
+    log = logging.getLogger("torch.export")
+    before = log.disabled
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = before
