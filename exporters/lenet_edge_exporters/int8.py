@@ -26,6 +26,16 @@ if TYPE_CHECKING:
     import onnx
 
 
+_SHORT_NAMES = {
+    "_QuantizeLinear_Output": ".q",
+    "_DequantizeLinear_Output": ".dq",
+    "_quantized_scale": ".q8s",
+    "_quantized": ".q8",
+    "_zero_point": ".z",
+    "_scale": ".s",
+}
+
+
 def export(job: ExportJob) -> bytes:
     """The network with weights and activations in 8 bits, calibrated on the job's training images (min and max)."""
     if job.calibration_pixels is None or not len(job.calibration_pixels):
@@ -72,7 +82,7 @@ def quantize(model: onnx.ModelProto, calibration_pixels: NDArray[np.uint8]) -> o
     _take_pixels_as_quantized(quantized.graph)
     _leave_logits_in_float(quantized.graph)
     activations.replace_tanh(quantized, calibration_pixels)
-    folding.drop_unused(quantized.graph)
+    _compact(quantized.graph)
     onnx.checker.check_model(quantized, full_check=True)
     return quantized
 
@@ -124,6 +134,26 @@ def _leave_logits_in_float(graph: onnx.GraphProto) -> None:
     last.output[0] = OUTPUT
     graph.node.remove(quantize)
     graph.node.remove(dequantize)
+
+
+def _compact(graph: onnx.GraphProto) -> None:
+    """Shorten the quantizer's names and drop zero points of biases, which are zero by default: 5 % of the file."""
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[2:] and "bias_quantized_zero_point" in node.input[2]:
+            del node.input[2]
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            node.name = ""
+        node.input[:] = [_short(name) for name in node.input]
+        node.output[:] = [_short(name) for name in node.output]
+    for item in graph.initializer:
+        item.name = _short(item.name)
+    folding.drop_unused(graph)
+
+
+def _short(name: str) -> str:
+    for long, short in _SHORT_NAMES.items():
+        name = name.replace(long, short)
+    return name
 
 
 def _rename_reads(graph: onnx.GraphProto, old: str, new: str) -> None:
