@@ -66,8 +66,8 @@ def _run(graph: onnx.GraphProto, pixels: np.ndarray) -> np.ndarray:
     return result.times(result.scale)
 
 
-def dequantize(attributes: dict, codes: np.ndarray, scale: np.ndarray, zero_point: np.ndarray) -> Codes:
-    return Codes(codes, scale, zero_point)
+def dequantize(attributes: dict, codes: np.ndarray, scale: np.ndarray, zero_point: np.ndarray | None = None) -> Codes:
+    return Codes(codes, scale, np.zeros_like(codes) if zero_point is None else zero_point)
 
 
 def quantize(attributes: dict, value: Value, scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
