@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from lenet_edge import checkpoints
@@ -16,7 +17,13 @@ from lenet_edge.training import VALIDATION_SHARE
 from lenet_edge.weights import load_foreign_weights
 from lenet_edge_exporters import ExportJob, export, formats
 from lenet_edge_exporters.formats import Artifact
-from lenet_edge_exporters.job import DEFAULT_OPSET
+from lenet_edge_exporters.job import (
+    CALIBRATION_IMAGES,
+    DEFAULT_OPSET,
+    MAX_CALIBRATION_IMAGES,
+    CalibrationMethod,
+    Int8Options,
+)
 from lenet_edge_exporters.pixels import TorchModel, torch_model
 from lenet_edge_runtime.errors import DataError
 from lenet_edge_runtime.host import installed_versions
@@ -24,7 +31,20 @@ from lenet_edge_runtime.sessions import sha256_of
 from lenet_edge_runtime.spec import ModelSpec
 
 CHECK_IMAGES = 1000  # of the validation split
-CALIBRATION_IMAGES = 512  # of the training split; 1 to 2,048 gave 99.95 to 99.97 % agreement
+
+
+@dataclass(frozen=True)
+class Int8Plan:
+    """What is asked of int8: how many training images calibrate it, how, and drawn with which seed (the run's)."""
+
+    images: int = CALIBRATION_IMAGES
+    method: CalibrationMethod = "minmax"
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a number of images that is out of range."""
+        if not 1 <= self.images <= MAX_CALIBRATION_IMAGES:
+            raise ValueError(f"1 to {MAX_CALIBRATION_IMAGES} calibration images, got {self.images}")
 
 
 @dataclass(frozen=True)
@@ -42,10 +62,11 @@ def export_run(
     out: Path | None = None,
     opset: int = DEFAULT_OPSET,
     data_dir: Path | None = None,
+    int8: Int8Plan | None = None,
 ) -> ExportReport:
     """Export a finished run into `out` (the run's own export folder by default), one file a format."""
     record = run.read()
-    job = export_job(run, record, load_run_data(run, record, data_dir), opset)
+    job = export_job(run, record, load_run_data(run, record, data_dir), opset, int8)
     reference = torch_model(job.net, job.spec).logits(job.check_pixels)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{record.recipe.name}-{record.dataset}")
     folder = out or run.export_folder
@@ -55,17 +76,20 @@ def export_run(
     return ExportReport(run.name, artifacts)
 
 
-def export_job(run: Run, record: RunRecord, data: ImageData, opset: int) -> ExportJob:
+def export_job(
+    run: Run, record: RunRecord, data: ImageData, opset: int = DEFAULT_OPSET, int8: Int8Plan | None = None
+) -> ExportJob:
     """What the exporters need to know of a run: checked on validation images, calibrated on training images."""
     net = load_net(run, record)
     train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
-    generator = np.random.default_rng(record.seed)
-    calibration = generator.choice(train, size=min(CALIBRATION_IMAGES, len(train)), replace=False)
+    plan = int8 or Int8Plan()
+    seed = record.seed if plan.seed is None else plan.seed
     return ExportJob(
         net=net,
         spec=record.spec,
         check_pixels=data.train_pixels[held_out[:CHECK_IMAGES]],
-        calibration_pixels=data.train_pixels[np.sort(calibration)],
+        calibration_pixels=data.train_pixels[draw(train, plan.images, seed)],
+        int8=Int8Options(plan.method, calibration_seed=seed),
         opset=opset,
         provenance={
             "recipe": record.recipe.name,
@@ -75,6 +99,11 @@ def export_job(run: Run, record: RunRecord, data: ImageData, opset: int) -> Expo
             "weights_sha256": sha256_of(run.weights_path),
         },
     )
+
+
+def draw(indices: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """`count` of these indices (all, where there are fewer), sorted."""
+    return np.sort(np.random.default_rng(seed).choice(indices, size=min(count, len(indices)), replace=False))
 
 
 def load_net(run: Run, record: RunRecord) -> nn.Module:

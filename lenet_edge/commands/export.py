@@ -9,7 +9,14 @@ from lenet_edge import console
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
 from lenet_edge.recipes import RECIPES, find_recipe
 from lenet_edge_exporters.formats import FORMATS
-from lenet_edge_exporters.job import DEFAULT_OPSET, OPSETS
+from lenet_edge_exporters.job import (
+    CALIBRATION_IMAGES,
+    CALIBRATION_METHODS,
+    DEFAULT_OPSET,
+    MAX_CALIBRATION_IMAGES,
+    OPSETS,
+    CalibrationMethod,
+)
 
 NAME = "export"
 DEFAULT_FORMATS = ("torchscript", "onnx")
@@ -29,6 +36,15 @@ def run(
         typer.Option("--format", help=f"May be repeated. {_FORMAT_HELP}.  [default: torchscript, onnx]"),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Add static int8 ONNX.")] = False,
+    calibration_images: Annotated[
+        int, typer.Option(min=1, max=MAX_CALIBRATION_IMAGES, help="Training images that calibrate int8.")
+    ] = CALIBRATION_IMAGES,
+    calibration_method: Annotated[
+        str, typer.Option(help=f"How they give the ranges of int8: {', '.join(CALIBRATION_METHODS)}.")
+    ] = "minmax",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the draw of calibration images; the run's by default.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the files; the run's own export/ by default.")] = None,
     opset: Annotated[int, typer.Option(min=OPSETS[0], max=OPSETS[-1], help="ONNX operator set.")] = DEFAULT_OPSET,
     data_dir: DataDirOption = None,
@@ -48,8 +64,9 @@ def run(
     Example: lenet-edge export --int8
     """
     names = chosen_formats(formats, int8)
+    method = _calibration_method(calibration_method)
     _check_weights_options(run, model, dataset, mean, std)
-    from lenet_edge.exporting import export_run, import_weights
+    from lenet_edge.exporting import Int8Plan, export_run, import_weights
     from lenet_edge.runs import find_run
 
     if model is not None and run is not None and dataset is not None:
@@ -60,8 +77,9 @@ def run(
         console.say(f"the weights are now a run: {found.folder}")
     else:
         found = find_run(run)
+    plan = Int8Plan(calibration_images, method, seed)
     with found.locked():
-        report = export_run(found, names, out=out, opset=opset, data_dir=data_dir)
+        report = export_run(found, names, out=out, opset=opset, data_dir=data_dir, int8=plan)
     if as_json:
         console.print_json({"run": str(found.folder), "passed": True, "artifacts": report.artifacts})
     else:
@@ -76,6 +94,13 @@ def chosen_formats(formats: list[str] | None, int8: bool) -> list[str]:
         if name not in FORMATS:
             raise typer.BadParameter(f"no format is called {name!r}; choose {', '.join(FORMATS)}")
     return list(dict.fromkeys(names))
+
+
+def _calibration_method(name: str) -> CalibrationMethod:
+    for method in CALIBRATION_METHODS:
+        if name == method:
+            return method
+    raise typer.BadParameter(f"no calibration method is called {name!r}; choose {', '.join(CALIBRATION_METHODS)}")
 
 
 def print_artifacts(artifacts: list[Any]) -> None:
