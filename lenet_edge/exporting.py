@@ -4,26 +4,21 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from lenet_edge import checkpoints
+from lenet_edge.calibration import CalibrationDraws, Int8Plan, draw, repeat_calibration
 from lenet_edge.datasets import ImageData, load_dataset, split_indices
+from lenet_edge.layer_selection import Selection, select_layers
 from lenet_edge.models import LeNet5, deployed_parameters
+from lenet_edge.plots import draw_selection
 from lenet_edge.recipes import Recipe
 from lenet_edge.runs import Run, RunRecord, create_run, now
 from lenet_edge.training import VALIDATION_SHARE
 from lenet_edge.weights import load_foreign_weights
 from lenet_edge_exporters import ExportJob, export, formats
 from lenet_edge_exporters.formats import Artifact
-from lenet_edge_exporters.job import (
-    CALIBRATION_IMAGES,
-    DEFAULT_OPSET,
-    MAX_CALIBRATION_IMAGES,
-    CalibrationMethod,
-    Int8Options,
-)
+from lenet_edge_exporters.job import DEFAULT_OPSET, Int8Options
 from lenet_edge_exporters.pixels import TorchModel, torch_model
 from lenet_edge_runtime.errors import DataError
 from lenet_edge_runtime.host import installed_versions
@@ -34,25 +29,17 @@ CHECK_IMAGES = 1000  # of the validation split
 
 
 @dataclass(frozen=True)
-class Int8Plan:
-    """What is asked of int8: how many training images calibrate it, how, and drawn with which seed (the run's)."""
-
-    images: int = CALIBRATION_IMAGES
-    method: CalibrationMethod = "minmax"
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for a number of images that is out of range."""
-        if not 1 <= self.images <= MAX_CALIBRATION_IMAGES:
-            raise ValueError(f"1 to {MAX_CALIBRATION_IMAGES} calibration images, got {self.images}")
-
-
-@dataclass(frozen=True)
 class ExportReport:
-    """The files that were written; all of them agree with the PyTorch model, or GateError was raised instead."""
+    """The files that were written; all of them agree with the PyTorch model, or GateError was raised instead.
+
+    `selection` and `calibration_draws` are there where the layers of int8 were chosen by measurement, and where
+    calibration was repeated.
+    """
 
     run: str
     artifacts: list[Artifact]
+    selection: Selection | None = None
+    calibration_draws: CalibrationDraws | None = None
 
 
 def export_run(
@@ -66,14 +53,25 @@ def export_run(
 ) -> ExportReport:
     """Export a finished run into `out` (the run's own export folder by default), one file a format."""
     record = run.read()
-    job = export_job(run, record, load_run_data(run, record, data_dir), opset, int8)
+    data = load_run_data(run, record, data_dir)
+    plan = int8 or Int8Plan()
+    job = export_job(run, record, data, opset, plan)
     reference = torch_model(job.net, job.spec).logits(job.check_pixels)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{record.recipe.name}-{record.dataset}")
     folder = out or run.export_folder
+    train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
+    validation = data.train_pixels[held_out], data.train_labels[held_out]
+    selection = draws = None
+    if "int8" in format_names and plan.layers == "auto":
+        selection = select_layers(job, *validation)
+        job = replace(job, int8=replace(job.int8, layers=selection.chosen.nodes))
+        draw_selection(selection, f"{record.recipe.name} on {record.dataset}", folder / f"{stem}.int8-layers.png")
+    if "int8" in format_names and plan.draws:
+        draws = repeat_calibration(job, data.train_pixels[train], plan, *validation)
     artifacts = [
         export(job, name, folder / f"{stem}{formats.FORMATS[name].suffix}", reference) for name in format_names
     ]
-    return ExportReport(run.name, artifacts)
+    return ExportReport(run.name, artifacts, selection, draws)
 
 
 def export_job(
@@ -89,7 +87,7 @@ def export_job(
         spec=record.spec,
         check_pixels=data.train_pixels[held_out[:CHECK_IMAGES]],
         calibration_pixels=data.train_pixels[draw(train, plan.images, seed)],
-        int8=Int8Options(plan.method, calibration_seed=seed),
+        int8=Int8Options(plan.method, "linear" if plan.layers == "linear" else "all", seed),
         opset=opset,
         provenance={
             "recipe": record.recipe.name,
@@ -99,11 +97,6 @@ def export_job(
             "weights_sha256": sha256_of(run.weights_path),
         },
     )
-
-
-def draw(indices: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """`count` of these indices (all, where there are fewer), sorted."""
-    return np.sort(np.random.default_rng(seed).choice(indices, size=min(count, len(indices)), replace=False))
 
 
 def load_net(run: Run, record: RunRecord) -> nn.Module:

@@ -12,8 +12,9 @@ import pytest
 from onnx import numpy_helper
 
 from conftest import exported
+from lenet_edge.calibration import Int8Plan
 from lenet_edge.datasets import ImageData, split_indices
-from lenet_edge.exporting import Int8Plan, export_job
+from lenet_edge.exporting import export_job
 from lenet_edge.runs import Run
 from lenet_edge.training import VALIDATION_SHARE
 from lenet_edge_exporters import ExportJob, open_file

@@ -48,11 +48,11 @@ def export(job: ExportJob) -> bytes:
     return exporter(job)(job.int8.layers)
 
 
-def exporter(job: ExportJob) -> Callable[[Layers], bytes]:
-    """Build and calibrate once; the result gives the file's bytes for any choice of layers."""
+def exporter(job: ExportJob, model: onnx.ModelProto | None = None) -> Callable[[Layers], bytes]:
+    """Calibrate once; the result gives the file's bytes for any choice of layers. `model`: `onnx.build(job)`."""
     if job.calibration_pixels is None or not len(job.calibration_pixels):
         raise ValueError("int8 needs calibration images: training images, uint8 [n, c, h, w]")
-    prepared = prepare(build(job))
+    prepared = prepare(model or build(job))
     ranges = calibrate(prepared, job.calibration_pixels, job.int8.calibration_method)
     calibration = {
         "images": len(job.calibration_pixels),
