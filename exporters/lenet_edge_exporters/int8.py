@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from lenet_edge_exporters import folding
 from lenet_edge_exporters.job import CalibrationMethod, ExportJob, Int8Options, Layers
 from lenet_edge_exporters.onnx import INPUT, OUTPUT, build, serialise
+from lenet_edge_exporters.pixel_blocks import widen_first_convolution
 
 if TYPE_CHECKING:
     import onnx
@@ -166,6 +167,8 @@ def quantize_layers(model: onnx.ModelProto, ranges: Ranges, layers: Layers = "al
     _take_pixels(quantized.graph)
     _leave_logits_in_float(quantized.graph)
     folding.drop_unused(quantized.graph)
+    del quantized.graph.value_info[:]
+    widen_first_convolution(quantized)
     onnx.checker.check_model(quantized, full_check=True)
     return quantized
 
