@@ -223,6 +223,16 @@ def test_preparing_leaves_the_graph_alone(job: ExportJob, float32: onnx.ModelPro
     assert float32.SerializeToString(deterministic=True) == before
 
 
+def test_bytes_are_mostly_weights(job: ExportJob, float32: onnx.ModelProto) -> None:
+    """What is not weights, scales and biases is less than a tenth; the whole below 0.29 of float32's bytes."""
+    model = quantize(float32, job.calibration_pixels)
+    numbers = sum(numpy_helper.to_array(item).nbytes for item in model.graph.initializer)
+    assert numbers > 0.9 * model.ByteSize()
+    assert model.ByteSize() < 0.29 * float32.ByteSize()
+    names = [layer.node for layer in layers_of(float32)]
+    assert [node.name for node in model.graph.node if node.op_type in ("Conv", "Gemm")] == names
+
+
 def test_seed_draws_other_training_images(digits_run: Run, digits: ImageData) -> None:
     record = digits_run.read()
     _, held_out = split_indices(digits.train_labels, VALIDATION_SHARE, record.seed)
