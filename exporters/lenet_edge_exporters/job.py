@@ -62,8 +62,8 @@ class ExportJob:
     check_pixels: NDArray[np.uint8]
     calibration_pixels: NDArray[np.uint8] | None = None
     opset: int = DEFAULT_OPSET
-    int8: Int8Options = Int8Options()
     provenance: Mapping[str, Any] = field(default_factory=dict)  # JSON values: recipe, data set, its md5s, ...
+    int8: Int8Options = Int8Options()
 
     def __post_init__(self) -> None:
         """Raise ValueError for an opset or images that do not fit."""
