@@ -3,7 +3,8 @@
 onnxruntime's QLinearConv gathers its windows channel by channel, so that a grey image is copied byte by byte. Here
 four pixels become the channels of one (space to depth), a window of blocks replaces the window of pixels, and the
 four outputs that 2x2 max pooling compares become groups of channels. What the larger window adds has weight zero:
-every accumulator, and so every logit, keeps its bits.
+every accumulator, and so every logit, keeps its bits. One MNIST image takes 22.4 us instead of 42.8 (one thread of an
+AMD EPYC with AVX-512, onnxruntime 1.31, medians of 6,000 calls in 20 interleaved sessions).
 """
 
 from __future__ import annotations
