@@ -231,7 +231,8 @@ def test_auto_shows_the_front_and_records_the_layers(here: CommandLine) -> None:
     assert json.loads(model.metadata["lenet_edge.int8_layers"]) == [
         {"node": layer["node"], "op_type": "Gemm"} for layer in chosen["layers"]
     ]
-    assert document["artifacts"][0]["bytes"] == chosen["bytes"]
+    # The written file carries its card and known answers besides.
+    assert 0 < document["artifacts"][0]["bytes"] - chosen["bytes"] < 10_000
 
 
 def test_calibration_options_are_recorded(here: CommandLine) -> None:
