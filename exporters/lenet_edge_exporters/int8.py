@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 CAST = "pixels_as_float"
+ENDINGS = {"_quantized_scale": ".q8s", "_quantized": ".q8", "_zero_point": ".z", "_scale": ".s"}
 LAYER_TYPES = ("Conv", "Gemm", "MatMul")
 # A histogram spans -t to t, a uint8 activation behind a ReLU 0 to t: 512 levels are 256 on the side that is used.
 ENTROPY_HISTOGRAM = {"num_bins": 1024, "num_quantized_bins": 512}
@@ -282,13 +283,14 @@ def _leave_logits_in_float(graph: onnx.GraphProto) -> None:
 def _say_it_shortly(graph: onnx.GraphProto) -> None:
     """Leave out a zero point that is 0 anyway (of int32 biases) and shorten the names that the quantizer makes up.
 
-    Together they are a twentieth of a LeNet's file. Layers and initializers keep their names.
+    Together they are a twentieth of a LeNet's file. Layers keep their names.
     """
     import onnx
 
     int32 = {item.name for item in graph.initializer if item.data_type == onnx.TensorProto.INT32}
-    fixed = {item.name for item in [*graph.input, *graph.output, *graph.initializer]}
+    fixed = {item.name for item in [*graph.input, *graph.output]}
     short = {name: f"v{i}" for i, name in enumerate(name for node in graph.node for name in node.output)}
+    short |= {item.name: _short(item.name) for item in graph.initializer}
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in int32:
             del node.input[2:]
@@ -296,7 +298,17 @@ def _say_it_shortly(graph: onnx.GraphProto) -> None:
             node.name = ""
         for names in (node.input, node.output):
             names[:] = [name if name in fixed else short.get(name, name) for name in names]
+    for item in graph.initializer:
+        item.name = short[item.name]
     folding.drop_unused(graph)
+
+
+def _short(name: str) -> str:
+    """`net.c1.weight_quantized_scale` as `c1.weight.q8s`."""
+    for long, brief in ENDINGS.items():
+        if name.endswith(long):
+            return name.removeprefix("net.").removesuffix(long) + brief
+    return name
 
 
 def _rename_reads(graph: onnx.GraphProto, old: str, new: str) -> None:
