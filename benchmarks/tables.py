@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from lenet_edge.benchmarking import BenchPlan, BenchRow, bench, describe_bench_host
+from lenet_edge.comparison import Verdict
 from lenet_edge.console import kilobytes, percent
 from lenet_edge.datasets import ImageData
-from lenet_edge.exporting import load_run_data
+from lenet_edge.exported import exported_files
+from lenet_edge.reference import load_run_data
 from lenet_edge.runs import Run, find_run
-from lenet_edge.verification import Verdict, Verification, exported_files, verify
+from lenet_edge.verification import Verification, verify
 
 TIMED_IMAGES = 1000  # of the test set; the first is the one that is timed, all of them are compared afterwards
 COLUMNS = (

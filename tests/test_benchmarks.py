@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 from lenet_edge.datasets import ImageData
+from lenet_edge.exported import exported_files
 from lenet_edge.runs import Run
-from lenet_edge.verification import exported_files, verify
+from lenet_edge.verification import verify
 from lenet_edge_exporters import FORMATS
 
 ROOT = Path(__file__).parent.parent
