@@ -43,7 +43,7 @@ def test_option_in_the_readme_exists(option: str) -> None:
 def test_first_screen_has_the_two_commands_and_a_table() -> None:
     first_screen = "\n".join(README.splitlines()[:45])
     assert 'pip install -e ".[train,dev]" && lenet-edge quickstart' in first_screen
-    assert re.search(r"^pytest\b", first_screen, re.MULTILINE)
+    assert re.search(r"^ *pytest\b", first_screen, re.MULTILINE)
     assert "| " in first_screen
 
 
