@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge import checkpoints
+from lenet_edge import checkpoints, model_card
 from lenet_edge.comparison import card_of, compare, default_max_drop
 from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.models import LeNet5, deployed_parameters
@@ -35,6 +35,7 @@ class ExportReport:
 
     run: str
     artifacts: list[Artifact]
+    model_card: Path
 
     @property
     def passed(self) -> bool:
@@ -51,7 +52,7 @@ def export_run(
     data_dir: Path | None = None,
     max_drop_pp: float | None = None,
 ) -> ExportReport:
-    """Export a finished run into `out` (the run's own export folder by default), one file a format.
+    """Export a finished run into `out` (the run's own export folder by default): one file a format and a model card.
 
     A file whose accuracy drop on the test set may exceed `max_drop_pp` (None: `default_max_drop`) is rejected.
     """
@@ -66,7 +67,7 @@ def export_run(
     artifacts = [
         export(job, name, folder / f"{stem}{formats.FORMATS[name].suffix}", reference) for name in format_names
     ]
-    return ExportReport(run.name, artifacts)
+    return ExportReport(run.name, artifacts, model_card.write(folder, record, artifacts))
 
 
 def measurement_on(

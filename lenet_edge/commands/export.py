@@ -65,9 +65,10 @@ def run(
     with found.locked():
         report = export_run(found, names, out=out, opset=opset, data_dir=data_dir, max_drop_pp=max_drop)
     if as_json:
-        console.print_json({"run": str(found.folder), "passed": report.passed, "artifacts": report.artifacts})
+        console.print_json({**vars(report), "run": str(found.folder), "passed": report.passed})
     else:
         print_artifacts(report.artifacts)
+        console.say(f"the model card: {report.model_card}")
     if not report.passed:
         card = next(item.card for item in report.artifacts if item.card and not item.passed)
         console.say(why_it_failed(card["max_drop_pp"], card["images"]))
