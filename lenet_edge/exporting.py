@@ -23,7 +23,7 @@ from lenet_edge_exporters.job import DEFAULT_OPSET, LoadedModel, Measurement
 from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.sessions import sha256_of
-from lenet_edge_runtime.spec import ModelSpec
+from lenet_edge_runtime.spec import InputType, ModelSpec
 
 CHECK_IMAGES = 1000  # of the validation split
 CALIBRATION_IMAGES = 512  # of the training split; 1 to 2,048 gave 99.95 to 99.97 % agreement
@@ -51,14 +51,16 @@ def export_run(
     opset: int = DEFAULT_OPSET,
     data_dir: Path | None = None,
     max_drop_pp: float | None = None,
+    input_type: InputType = "uint8",
 ) -> ExportReport:
     """Export a finished run into `out` (the run's own export folder by default): one file a format and a model card.
 
     A file whose accuracy drop on the test set may exceed `max_drop_pp` (None: `default_max_drop`) is rejected.
+    With `input_type` "float32" the files take normalised images (`lenet_edge_runtime.images.normalise`).
     """
     record = run.read()
     data = load_run_data(run, record, data_dir)
-    job = export_job(run, record, data, opset)
+    job = replace(export_job(run, record, data, opset), input=input_type)
     oracle = torch_model(job.net, job.spec)
     job = replace(job, measure=measurement_on(data, oracle.logits(data.test_pixels), max_drop_pp))
     reference = oracle.logits(job.check_pixels)
@@ -67,7 +69,7 @@ def export_run(
     artifacts = [
         export(job, name, folder / f"{stem}{formats.FORMATS[name].suffix}", reference) for name in format_names
     ]
-    return ExportReport(run.name, artifacts, model_card.write(folder, record, artifacts))
+    return ExportReport(run.name, artifacts, model_card.write(folder, record, artifacts, input_type))
 
 
 def measurement_on(

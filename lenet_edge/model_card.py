@@ -16,7 +16,7 @@ from lenet_edge.datasets import DATASETS
 from lenet_edge.runs import RunRecord
 from lenet_edge_exporters import FORMATS, Artifact, atomic
 from lenet_edge_runtime.host import installed_versions
-from lenet_edge_runtime.spec import ModelSpec
+from lenet_edge_runtime.spec import InputType, ModelSpec
 
 MARK = "<!-- Written by `lenet-edge export`, which writes it anew at every export into this folder. -->"
 
@@ -28,22 +28,22 @@ POLARITIES = {
 }
 
 
-def write(folder: Path, record: RunRecord, artifacts: Sequence[Artifact]) -> Path:
+def write(folder: Path, record: RunRecord, artifacts: Sequence[Artifact], input_type: InputType = "uint8") -> Path:
     """Write the card of these files into their folder; return its path, MODEL_CARD.md beside a README.md not ours."""
     path = folder / "README.md"
     if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
         path = folder / "MODEL_CARD.md"
-    atomic.write_text(path, render(record, artifacts))
+    atomic.write_text(path, render(record, artifacts, input_type))
     return path
 
 
-def render(record: RunRecord, artifacts: Sequence[Artifact]) -> str:
+def render(record: RunRecord, artifacts: Sequence[Artifact], input_type: InputType = "uint8") -> str:
     """The card's text, the same for the same run and files; raises ValueError for a file that was not measured."""
     if not artifacts or any(artifact.card is None for artifact in artifacts):
         raise ValueError("a model card is made of one or more files, each measured on a test set")
     sections = {
         "What it is for": _purpose(record),
-        "How to feed it": _contract(record.spec) + _usage(record.spec, artifacts),
+        "How to feed it": _contract(record.spec, input_type) + _usage(record.spec, artifacts, input_type),
         "What was measured": _measurements(record, artifacts),
         "How it was trained": _training(record),
         "Limits": _limits(record, artifacts),
@@ -113,24 +113,33 @@ def _purpose(record: RunRecord) -> list[str]:
     ]
 
 
-def _contract(spec: ModelSpec) -> list[str]:
-    shape = ", ".join(map(str, ("batch", *spec.pixel_shape)))
-    return [
+def _contract(spec: ModelSpec, input_type: InputType) -> list[str]:
+    shape = ", ".join(map(str, ("batch", *spec.input_shape(input_type))))
+    taken = (
         f"- Input `pixels`: uint8 [{shape}], the raw pixels, 0 to 255. Padding and normalisation are inside the files: "
-        f"divide by nothing, subtract nothing.",
+        f"divide by nothing, subtract nothing."
+    )
+    if input_type == "float32":
+        taken = (
+            f"- Input `images`: float32 [{shape}]. Padding and normalisation are NOT inside: pad the raw pixels "
+            f"(0 to 255) with {spec.padding} zeros on each side, then (pixels / 255 - mean) / std, "
+            f"mean {list(spec.mean)}, std {list(spec.std)}, per channel."
+        )
+    return [
+        taken,
         f"- Polarity: {POLARITIES[spec.polarity]}.",
         "- Output `logits`: float32 [batch, classes]; the ONNX and ORT files give `probabilities` too.",
         f"- Labels, in the order of the logits: `{json.dumps(list(spec.labels), ensure_ascii=False)}`.",
     ]
 
 
-def _usage(spec: ModelSpec, artifacts: Sequence[Artifact]) -> list[str]:
+def _usage(spec: ModelSpec, artifacts: Sequence[Artifact], input_type: InputType) -> list[str]:
     usable = [artifact for artifact in artifacts if artifact.passed]
     if not usable:
         return ["", "None of these files passed its gate: use none of them."]
     # A file that carries images of its own makes a program that runs as it stands.
     chosen = max(usable, key=lambda item: (FORMATS[item.format].seal is not None, item.format == "ort"))
-    return ["", "```python", *program(chosen.format, chosen.path.name, spec), "```"]
+    return ["", "```python", *program(chosen.format, chosen.path.name, spec, input_type), "```"]
 
 
 def _measurements(record: RunRecord, artifacts: Sequence[Artifact]) -> list[str]:

@@ -145,6 +145,17 @@ def test_program_of_the_card_runs_as_it_stands(report: ExportReport, digits_run:
     assert [line.split()[0] for line in lines] == [str(label) for label in expected]
 
 
+def test_program_and_contract_for_a_float_input(digits_run: Run, tmp_path: Path) -> None:
+    found = export_run(digits_run, ["onnx"], out=tmp_path, max_drop_pp=100, input_type="float32")
+    text = found.model_card.read_text(encoding="utf-8")
+    assert "Input `images`: float32 [batch, 1, 32, 32]" in text
+    session = open_session(found.artifacts[0].path)
+    answers = KnownAnswers.from_json(session.get_modelmeta().custom_metadata_map[KNOWN_ANSWERS])
+    expected = run_model(digits_run).logits(answers.pixels).argmax(1)
+    lines = run_program(program_of(text), tmp_path)
+    assert [line.split()[0] for line in lines] == [str(label) for label in expected]
+
+
 @pytest.mark.parametrize("format_name", [name for name, row in FORMATS.items() if row.seal is None])
 def test_program_for_a_file_that_carries_no_images(
     format_name: str, report: ExportReport, digits_run: Run, digits: ImageData, tmp_path: Path

@@ -2,8 +2,9 @@
 
 uint8 activations and symmetric uint8 weights per channel (zero point 128: int8 weights in disguise). With them no
 kernel can saturate: onnxruntime's default (signed weights) runs through x86's VPMADDUBSW, whose 16-bit sums clip on
-machines without VNNI, and answers differently there. The pixels are the quantized input (scale 1, zero point 0),
-and the logits stay in float. tanh becomes a sigmoid, which has an integer kernel (`activations`).
+machines without VNNI, and answers differently there. The pixels are the quantized input (scale 1, zero point 0;
+a float32 input is quantized by a first QuantizeLinear instead), and the logits stay in float. tanh becomes a sigmoid,
+which has an integer kernel (`activations`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def export(job: ExportJob) -> bytes:
     """The network with weights and activations in 8 bits, calibrated on the job's training images (min and max)."""
     if job.calibration_pixels is None or not len(job.calibration_pixels):
         raise ValueError("int8 needs calibration images: training images, uint8 [n, c, h, w]")
-    quantized = quantize(build(job), job.calibration_pixels)
+    quantized = quantize(build(job), job.as_input(job.calibration_pixels))
     calibration = {"images": len(job.calibration_pixels), "split": "train", "method": "minmax"}
     metadata = job.metadata("int8")
     stays_float = executed.float_nodes(quantized.SerializeToString())
@@ -40,8 +41,8 @@ def export(job: ExportJob) -> bytes:
     )
 
 
-def quantize(model: onnx.ModelProto, calibration_pixels: NDArray[np.uint8]) -> onnx.ModelProto:
-    """Quantize the float32 graph of `onnx.build`; its input stays uint8 pixels and its output float32 logits."""
+def quantize(model: onnx.ModelProto, calibration_pixels: NDArray[np.uint8] | NDArray[np.float32]) -> onnx.ModelProto:
+    """Quantize the float32 graph of `onnx.build`; its input, of which the images are some, and its logits stay."""
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
@@ -54,7 +55,7 @@ def quantize(model: onnx.ModelProto, calibration_pixels: NDArray[np.uint8]) -> o
         quantize_static(
             model,
             path,
-            _CalibrationReader(calibration_pixels),
+            _CalibrationReader(model.graph.input[0].name, calibration_pixels),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QUInt8,
@@ -62,10 +63,7 @@ def quantize(model: onnx.ModelProto, calibration_pixels: NDArray[np.uint8]) -> o
             op_types_to_quantize=activations.quantized_operators(),
             extra_options={
                 "WeightSymmetric": True,
-                "TensorQuantOverrides": {
-                    INPUT: [{"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}],
-                    **overrides,
-                },
+                "TensorQuantOverrides": {**_input_override(model.graph), **overrides},
             },
         )
         quantized = onnx.load(path)
@@ -80,8 +78,8 @@ def quantize(model: onnx.ModelProto, calibration_pixels: NDArray[np.uint8]) -> o
 class _CalibrationReader:
     """Feeds all calibration images as one batch (the protocol of onnxruntime's CalibrationDataReader)."""
 
-    def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        self._batches: Iterator[dict[str, Any]] = iter([{INPUT: pixels.astype(np.float32)}])
+    def __init__(self, name: str, images: NDArray[np.uint8] | NDArray[np.float32]) -> None:
+        self._batches: Iterator[dict[str, Any]] = iter([{name: images.astype(np.float32)}])
 
     def get_next(self) -> dict[str, Any] | None:
         return next(self._batches, None)
@@ -90,12 +88,24 @@ class _CalibrationReader:
         return 1
 
 
+def _takes_pixels(graph: onnx.GraphProto) -> bool:
+    return bool(graph.input[0].name == INPUT)
+
+
+def _input_override(graph: onnx.GraphProto) -> dict[str, list[dict[str, Any]]]:
+    """Pixels are their own codes; a normalised input is calibrated like any other tensor."""
+    identity = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}
+    return {INPUT: [identity]} if _takes_pixels(graph) else {}
+
+
 def _with_float_input(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy whose input is float32: the quantizer takes no integer for an activation."""
     import onnx
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    if not _takes_pixels(copy.graph):
+        return copy
     cast = next(node for node in copy.graph.node if node.op_type == "Cast" and node.input[0] == INPUT)
     _rename_reads(copy.graph, cast.output[0], INPUT)
     copy.graph.node.remove(cast)
@@ -104,9 +114,14 @@ def _with_float_input(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _take_pixels_as_quantized(graph: onnx.GraphProto) -> None:
-    """Delete the QuantizeLinear at the input (scale 1, zero point 0: the identity) and take uint8 instead."""
+    """Delete the QuantizeLinear at the input (scale 1, zero point 0: the identity) and take uint8 instead.
+
+    A normalised float32 input keeps its own.
+    """
     import onnx
 
+    if not _takes_pixels(graph):
+        return
     node = next(node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == INPUT)
     _rename_reads(graph, node.output[0], INPUT)
     graph.node.remove(node)

@@ -11,6 +11,7 @@ from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption, MaxDropOp
 from lenet_edge.recipes import RECIPES, find_recipe
 from lenet_edge_exporters.formats import FORMATS
 from lenet_edge_exporters.job import DEFAULT_OPSET, OPSETS
+from lenet_edge_runtime.spec import InputType
 
 NAME = "export"
 DEFAULT_FORMATS = ("torchscript", "onnx")
@@ -32,6 +33,13 @@ def run(
     int8: Annotated[bool, typer.Option("--int8", help="Add static int8 ONNX.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the files; the run's own export/ by default.")] = None,
     opset: Annotated[int, typer.Option(min=OPSETS[0], max=OPSETS[-1], help="ONNX operator set.")] = DEFAULT_OPSET,
+    input_type: Annotated[
+        InputType,
+        typer.Option(
+            "--input",
+            help="What the files take: raw pixels, or float32 images that are padded and normalised already.",
+        ),
+    ] = "uint8",
     data_dir: DataDirOption = None,
     max_drop: MaxDropOption = None,
     model: Annotated[
@@ -63,7 +71,9 @@ def run(
     else:
         found = find_run(run)
     with found.locked():
-        report = export_run(found, names, out=out, opset=opset, data_dir=data_dir, max_drop_pp=max_drop)
+        report = export_run(
+            found, names, out=out, opset=opset, data_dir=data_dir, max_drop_pp=max_drop, input_type=input_type
+        )
     if as_json:
         console.print_json({**vars(report), "run": str(found.folder), "passed": report.passed})
     else:
