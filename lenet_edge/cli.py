@@ -40,7 +40,7 @@ class ErrorDoor(TyperGroup):
                 1,
             )
         except OSError as error:
-            if error.strerror is None:
+            if error.strerror is None or isinstance(error, BrokenPipeError):  # `... | head` is no error of ours
                 raise
             place = f"{error.filename}: " if error.filename else ""
             _fail(f"{place}{error.strerror}; choose a folder that can be written to and has room (--out)", 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge import checkpoints
+from lenet_edge import checkpoints, model_card
 from lenet_edge.calibration import CalibrationDraws, Int8Plan, draw, repeat_calibration
 from lenet_edge.comparison import card_of, compare, default_max_drop
 from lenet_edge.datasets import ImageData, split_indices
@@ -26,7 +26,7 @@ from lenet_edge_exporters.job import DEFAULT_OPSET, Int8Options, LoadedModel, Me
 from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.sessions import sha256_of
-from lenet_edge_runtime.spec import ModelSpec
+from lenet_edge_runtime.spec import InputType, ModelSpec
 
 CHECK_IMAGES = 1000  # of the validation split
 
@@ -41,6 +41,7 @@ class ExportReport:
 
     run: str
     artifacts: list[Artifact]
+    model_card: Path
     selection: Selection | None = None
     calibration_draws: CalibrationDraws | None = None
     sensitivity: list[LayerDamage] | None = None
@@ -60,15 +61,17 @@ def export_run(
     data_dir: Path | None = None,
     max_drop_pp: float | None = None,
     int8: Int8Plan | None = None,
+    input_type: InputType = "uint8",
 ) -> ExportReport:
-    """Export a finished run into `out` (the run's own export folder by default), one file a format.
+    """Export a finished run into `out` (the run's own export folder by default): one file a format and a model card.
 
     A file whose accuracy drop on the test set may exceed `max_drop_pp` (None: `default_max_drop`) is rejected.
+    With `input_type` "float32" the files take normalised images (`lenet_edge_runtime.images.normalise`).
     """
     record = run.read()
     data = load_run_data(run, record, data_dir)
     plan = int8 or Int8Plan()
-    job = export_job(run, record, data, opset, plan)
+    job = replace(export_job(run, record, data, opset, plan), input=input_type)
     oracle = torch_model(job.net, job.spec)
     job = replace(job, measure=measurement_on(data, oracle.logits(data.test_pixels), max_drop_pp))
     reference = oracle.logits(job.check_pixels)
@@ -88,7 +91,8 @@ def export_run(
     ]
     rejected_int8 = any(item.format == "int8" and not item.passed for item in artifacts)
     sensitivity = layer_sensitivity(job, *validation) if rejected_int8 else None
-    return ExportReport(run.name, artifacts, selection, draws, sensitivity)
+    card = model_card.write(folder, record, artifacts, input_type)
+    return ExportReport(run.name, artifacts, card, selection, draws, sensitivity)
 
 
 def measurement_on(

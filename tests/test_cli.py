@@ -131,7 +131,7 @@ def test_bring_your_own_weights(suffix: str, cli: CommandLine, classic_run: Run)
     spec = classic_run.read().spec
     result = cli(
         "export", path, "--model", "lenet5-classic", "--dataset", "digits", "--int8",
-        "--mean", str(spec.mean[0]), "--std", str(spec.std[0]),
+        "--mean", str(spec.mean[0]), "--std", str(spec.std[0]), "--max-drop", "5",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     verified = json.loads(cli("verify", "--max-drop", "5", "--json").stdout)
@@ -167,7 +167,8 @@ def test_export_that_fails_the_gate_is_kept_as_rejected_only(here: CommandLine) 
     result = here("export", "--format", "onnx", "--max-drop", "0.1", "--out", "out", "--json")
     assert result.exit_code == 3
     assert json.loads(result.stdout)["passed"] is False
-    assert [path.name for path in Path("out").iterdir()] == ["lenet5-digits.rejected.onnx"]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["README.md", "lenet5-digits.rejected.onnx"]
+    assert "`lenet5-digits.rejected.onnx` was REJECTED" in Path("out/README.md").read_text(encoding="utf-8")
     assert "cannot show a drop below 0.64 pp" in result.stderr
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters import folding
-from lenet_edge_exporters.onnx import INPUT, OUTPUT
+from lenet_edge_exporters.job import Images
+from lenet_edge_exporters.onnx import OUTPUT
 from lenet_edge_runtime.errors import GateError
 from lenet_edge_runtime.sessions import open_session
 
@@ -32,6 +33,7 @@ INPUT_ZERO_POINT = np.uint8(128)
 TANH_SCALE, TANH_ZERO_POINT = np.float32(1 / 127), np.uint8(127)
 SIGMOID_SCALE, SIGMOID_ZERO_POINT = np.float32(1 / 254), np.uint8(0)
 MAX_DIFFERENCE = 1e-4  # of any logit, as a share of the largest
+
 
 SOURCES = ("Conv", "Gemm", "MatMul", "Add")  # not Relu: the quantizer drops it for a zero point of 0
 SAME_SCALE = ("MaxPool", "AveragePool", "Reshape", "Flatten")  # the quantizer gives their output the input's scale
@@ -57,11 +59,11 @@ def overrides(model: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]])
     return {**inputs, **{name: _parameters(TANH_SCALE, TANH_ZERO_POINT) for name in sources}}
 
 
-def replace_tanh(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> list[str]:
+def replace_tanh(model: onnx.ModelProto, images: Images) -> list[str]:
     """Put Sigmoid in the place of Tanh in a QDQ graph, in place; return the names of the nodes that were replaced.
 
-    A Tanh whose scales are not those of `overrides` stays. The logits of `pixels`, uint8 [n, c, h, w], are compared
-    with those of the graph as it was; raises GateError where they differ.
+    A Tanh whose scales are not those of `overrides` stays. The logits of `images`, as the graph takes them, are
+    compared with those of the graph as it was; raises GateError where they differ.
     """
     before = model.SerializeToString()
     nodes = [node for node in model.graph.node if node.op_type == "Tanh" and _has_scales(model.graph, node)]
@@ -69,7 +71,7 @@ def replace_tanh(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> list[str]
         _replace(model.graph, node)
     if nodes:
         folding.drop_unused(model.graph)
-        _check_same(*(_run(content, [OUTPUT], pixels)[0] for content in (before, model.SerializeToString())))
+        _check_same(*(_run(content, [OUTPUT], images)[0] for content in (before, model.SerializeToString())))
     return [node.name for node in nodes]
 
 
@@ -132,11 +134,12 @@ def _check_same(expected: NDArray[np.float32], found: NDArray[np.float32]) -> No
         )
 
 
-def _run(content: bytes, names: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+def _run(content: bytes, names: list[str], images: Images) -> list[NDArray[np.float32]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(content)
-        values: list[NDArray[np.float32]] = open_session(path).run(names, {INPUT: pixels})
+        session = open_session(path)
+        values: list[NDArray[np.float32]] = session.run(names, {session.get_inputs()[0].name: images})
     return values
 
 

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenet_edge_exporters.onnx import OUTPUT
+from lenet_edge_exporters.onnx import FLOAT_INPUT, OUTPUT
 from lenet_edge_runtime.sessions import open_session
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def float_nodes(content: bytes) -> list[dict[str, str]]:
     """Those that compute in float between the input and the logits, each `{"op_type": ..., "name": ...}`.
 
     Changes of layout and of type are no computing; a last layer that sums integers and scales them to float logits
-    is an integer one.
+    is an integer one. A normalised float32 input is a float value; quantizing it is a change of type.
     """
-    found, in_float = [], set[str]()
+    found, in_float = [], {FLOAT_INPUT}
     for node in _executed(content):
         if _gives_float(node, in_float):
             in_float |= set(node.output)

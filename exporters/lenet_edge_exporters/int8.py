@@ -2,8 +2,9 @@
 
 uint8 activations and symmetric uint8 weights per channel (zero point 128: int8 weights in disguise). With them no
 kernel can saturate: onnxruntime's default (signed weights) runs through x86's VPMADDUBSW, whose 16-bit sums clip on
-machines without VNNI, and answers differently there. The pixels are the quantized input (scale 1, zero point 0),
-and the logits stay in float. tanh becomes a sigmoid, which has an integer kernel (`activations`).
+machines without VNNI, and answers differently there. The pixels are the quantized input (scale 1, zero point 0;
+a float32 input is quantized by a first QuantizeLinear instead), and the logits stay in float. tanh becomes a sigmoid,
+which has an integer kernel (`activations`).
 """
 
 from __future__ import annotations
@@ -17,10 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet_edge_exporters import activations, executed, folding
-from lenet_edge_exporters.job import CalibrationMethod, ExportJob, Int8Options, Layers
+from lenet_edge_exporters.job import CalibrationMethod, ExportJob, Images, Int8Options, Layers
 from lenet_edge_exporters.onnx import INPUT, OUTPUT, build, serialise
 from lenet_edge_exporters.pixel_blocks import widen_first_convolution
 
@@ -55,10 +55,10 @@ def exporter(job: ExportJob, model: onnx.ModelProto | None = None) -> Callable[[
     if job.calibration_pixels is None or not len(job.calibration_pixels):
         raise ValueError("int8 needs calibration images: training images, uint8 [n, c, h, w]")
     prepared = prepare(model or build(job))
-    pixels = job.calibration_pixels
-    ranges = calibrate(prepared, pixels, job.int8.calibration_method)
+    images = job.as_input(job.calibration_pixels)
+    ranges = calibrate(prepared, images, job.int8.calibration_method)
     calibration = {
-        "images": len(pixels),
+        "images": len(images),
         "split": "train",
         "method": job.int8.calibration_method,
         "seed": job.int8.calibration_seed,
@@ -66,7 +66,7 @@ def exporter(job: ExportJob, model: onnx.ModelProto | None = None) -> Callable[[
 
     def content(layers: Layers) -> bytes:
         chosen = [{"node": layer.node, "op_type": layer.op_type} for layer in chosen_layers(prepared, layers)]
-        quantized = quantize_layers(prepared, ranges, pixels, layers)
+        quantized = quantize_layers(prepared, ranges, images, layers)
         own = {
             **_as_metadata("calibration", calibration),
             **_as_metadata("int8_layers", chosen),
@@ -77,14 +77,12 @@ def exporter(job: ExportJob, model: onnx.ModelProto | None = None) -> Callable[[
     return content
 
 
-def quantize(
-    model: onnx.ModelProto, calibration_pixels: NDArray[np.uint8], options: Int8Options | None = None
-) -> onnx.ModelProto:
-    """Quantize the float32 graph of `onnx.build`; its input stays uint8 pixels and its output float32 logits."""
+def quantize(model: onnx.ModelProto, calibration_images: Images, options: Int8Options | None = None) -> onnx.ModelProto:
+    """Quantize the float32 graph of `onnx.build`; its input, of which the images are some, and its logits stay."""
     options = options or Int8Options()
     prepared = prepare(model)
-    ranges = calibrate(prepared, calibration_pixels, options.calibration_method)
-    return quantize_layers(prepared, ranges, calibration_pixels, options.layers)
+    ranges = calibrate(prepared, calibration_images, options.calibration_method)
+    return quantize_layers(prepared, ranges, calibration_images, options.layers)
 
 
 def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -118,7 +116,7 @@ def chosen_layers(model: onnx.ModelProto, layers: Layers) -> list[Layer]:
     return [layer for layer in known if layer.node in layers]
 
 
-def calibrate(model: onnx.ModelProto, pixels: NDArray[np.uint8], method: CalibrationMethod) -> Ranges:
+def calibrate(model: onnx.ModelProto, images: Images, method: CalibrationMethod) -> Ranges:
     """The range of every activation of a `prepare`d graph over these images, by onnxruntime's calibrators.
 
     "minmax": least and greatest value. "percentile": 99.999 % of the absolute values. "entropy": the range whose
@@ -138,18 +136,16 @@ def calibrate(model: onnx.ModelProto, pixels: NDArray[np.uint8], method: Calibra
             calibrate_method=methods[method],
             extra_options=ENTROPY_HISTOGRAM if method == "entropy" else {},
         )
-        calibrator.collect_data(_CalibrationReader(pixels))
+        calibrator.collect_data(_CalibrationReader(model.graph.input[0].name, images))
         found = calibrator.compute_data()
         return {name: _ends(data.range_value) for name, data in found.items()}
 
 
-def quantize_layers(
-    model: onnx.ModelProto, ranges: Ranges, pixels: NDArray[np.uint8], layers: Layers = "all"
-) -> onnx.ModelProto:
+def quantize_layers(model: onnx.ModelProto, ranges: Ranges, images: Images, layers: Layers = "all") -> onnx.ModelProto:
     """Quantize the chosen layers of a `prepare`d graph, with the given ranges of its activations.
 
-    Each layer takes the operators behind it along, up to the next layer. The input becomes uint8 pixels again.
-    What is rewritten afterwards is compared on `pixels`, uint8 [n, c, h, w].
+    Each layer takes the operators behind it along, up to the next layer. An input of pixels becomes uint8 again.
+    What is rewritten afterwards is compared on `images`, as the graph takes them.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -159,14 +155,13 @@ def quantize_layers(
         for name, (low, high) in ranges.items()
     }
     overrides |= activations.overrides(model, ranges)
-    overrides[INPUT] = [{"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}]
-    shape = [dimension.dim_value for dimension in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+    overrides |= _input_override(model.graph)
     with tempfile.TemporaryDirectory() as folder, _library_kept_quiet():
         path = Path(folder) / "model.onnx"
         quantize_static(
             _copy_of(model),  # it moves the weights of what it is given into a file
             path,
-            _CalibrationReader(np.zeros((1, *shape), np.uint8)),  # asked for, and overridden by `ranges`
+            _CalibrationReader(model.graph.input[0].name, images[:1]),  # asked for, and overridden by `ranges`
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QUInt8,
@@ -180,7 +175,7 @@ def quantize_layers(
     _leave_logits_in_float(quantized.graph)
     folding.drop_unused(quantized.graph)
     del quantized.graph.value_info[:]
-    activations.replace_tanh(quantized, pixels)
+    activations.replace_tanh(quantized, images)
     widen_first_convolution(quantized)
     _say_it_shortly(quantized.graph)
     onnx.checker.check_model(quantized, full_check=True)
@@ -190,8 +185,8 @@ def quantize_layers(
 class _CalibrationReader:
     """Feeds all calibration images as one batch (the protocol of onnxruntime's CalibrationDataReader)."""
 
-    def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        self._batches: Iterator[dict[str, Any]] = iter([{INPUT: pixels.astype(np.float32)}])
+    def __init__(self, name: str, images: Images) -> None:
+        self._batches: Iterator[dict[str, Any]] = iter([{name: images.astype(np.float32)}])
 
     def get_next(self) -> dict[str, Any] | None:
         return next(self._batches, None)
@@ -207,11 +202,23 @@ def _library_kept_quiet() -> Iterator[None]:
         yield
 
 
+def _takes_pixels(graph: onnx.GraphProto) -> bool:
+    return bool(graph.input[0].name == INPUT)
+
+
+def _input_override(graph: onnx.GraphProto) -> dict[str, list[dict[str, Any]]]:
+    """Pixels are their own codes; a normalised input is calibrated like any other tensor."""
+    identity = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}
+    return {INPUT: [identity]} if _takes_pixels(graph) else {}
+
+
 def _with_float_input(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy whose input is float32: the quantizer takes no integer for an activation."""
     import onnx
 
     copy = _copy_of(model)
+    if not _takes_pixels(copy.graph):
+        return copy
     cast = next(node for node in copy.graph.node if node.op_type == "Cast" and node.input[0] == INPUT)
     _rename_reads(copy.graph, cast.output[0], INPUT)
     copy.graph.node.remove(cast)
@@ -250,10 +257,12 @@ def _float_nodes(model: onnx.ModelProto, quantized: list[Layer]) -> list[str]:
 def _take_pixels(graph: onnx.GraphProto) -> None:
     """Take uint8 again: where the first layer is quantized the pixels are its input, elsewhere they are cast.
 
-    The QuantizeLinear at the input (scale 1, zero point 0: the identity) goes.
+    The QuantizeLinear at the input (scale 1, zero point 0: the identity) goes; a float32 input keeps its own.
     """
     import onnx
 
+    if not _takes_pixels(graph):
+        return
     readers = [node for node in graph.node if INPUT in node.input]
     for node in readers:
         if node.op_type == "QuantizeLinear":

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_runtime.host import installed_versions
-from lenet_edge_runtime.spec import PREFIX, ModelSpec
+from lenet_edge_runtime.images import to_input
+from lenet_edge_runtime.spec import PREFIX, InputType, ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,6 +24,7 @@ CalibrationMethod = Literal["minmax", "entropy", "percentile"]
 CALIBRATION_METHODS: tuple[CalibrationMethod, ...] = get_args(CalibrationMethod)
 CALIBRATION_IMAGES = 512  # of the training split; 1 to 2,048 gave 99.95 to 99.97 % agreement
 MAX_CALIBRATION_IMAGES = 8192  # they go through the network as one batch: about 100 kB of activations each
+Images = NDArray[np.uint8] | NDArray[np.float32]  # as a graph takes them: raw pixels, or normalised
 Layers = Literal["all", "linear"] | tuple[str, ...]
 
 
@@ -73,21 +75,28 @@ class ExportJob:
     provenance: Mapping[str, Any] = field(default_factory=dict)  # JSON values: recipe, data set, its md5s, ...
     measure: Callable[[LoadedModel], Measurement] | None = None  # on a test set; None: the file gets no card
     int8: Int8Options = Int8Options()
+    input: InputType = "uint8"  # raw pixels; float32: the files take what `net` takes, and nothing is folded
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an opset or images that do not fit."""
+        """Raise ValueError for an opset, an input type or images that do not fit."""
         if self.opset not in OPSETS:
             raise ValueError(f"opset is {OPSETS[0]} to {OPSETS[-1]}, got {self.opset}")
+        if self.input not in get_args(InputType):
+            raise ValueError(f"input is one of {get_args(InputType)}, got {self.input!r}")
         for pixels in (self.check_pixels, self.calibration_pixels):
             if pixels is not None and (pixels.dtype != np.uint8 or pixels.shape[1:] != self.spec.pixel_shape):
                 raise ValueError(f"images are uint8 [n, {self.spec.pixel_shape}], got {pixels.dtype} {pixels.shape}")
+
+    def as_input(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """Raw pixels, uint8 [n, c, h, w], as this job's files take them."""
+        return to_input(pixels, self.spec, self.input)
 
     def metadata(self, format_name: str) -> dict[str, str]:
         """The flat metadata of the file of this format: spec, provenance, and the versions that made it."""
         versions = installed_versions(("lenet-edge", "torch", "onnx", "onnxscript", "onnxruntime"))
         extra = {"format": format_name, "versions": versions, **self.provenance}
         own = {PREFIX + key: json.dumps(value, ensure_ascii=False) for key, value in sorted(extra.items())}
-        return {**self.spec.to_metadata(), **own}
+        return {**self.spec.to_metadata(self.input), **own}
 
 
 class LoadedModel(Protocol):

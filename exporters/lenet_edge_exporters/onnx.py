@@ -1,7 +1,7 @@
 """ONNX in float32, by torch's dynamo exporter, with padding and normalisation inside the graph.
 
 The exporter folds BatchNorm into convolutions and dense layers; this module folds the preprocessing into the first
-convolution, so that all of it costs one Cast.
+convolution, so that all of it costs one Cast. A job with a float32 input leaves the preprocessing to the caller.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import onnx
 
 INPUT = "pixels"  # uint8 [batch, channels, height, width]
+FLOAT_INPUT = "images"  # float32 [batch, channels, height + 2 padding, width + 2 padding], normalised
 OUTPUT = "logits"  # float32 [batch, classes]
 PROBABILITIES = "probabilities"  # float32 [batch, classes]
 KNOWN_ANSWERS = 16  # images whose logits travel in the file
@@ -68,11 +69,12 @@ def _answer_images(pixels: NDArray[np.uint8], model: LoadedModel) -> NDArray[np.
 
 
 def build(job: ExportJob) -> onnx.ModelProto:
-    """The float32 graph from raw uint8 pixels to logits, in the job's opset."""
+    """The float32 graph from the job's input to logits, in the job's opset."""
     from onnx import checker, version_converter
 
     model = _export_dynamo(job)
-    folding.fold_normalisation(model)
+    if job.input == "uint8":
+        folding.fold_normalisation(model)
     if job.opset != _opset_of(model):
         model = version_converter.convert_version(model, max(job.opset, 14))
         if job.opset == 13:
@@ -118,18 +120,18 @@ def _export_dynamo(job: ExportJob) -> onnx.ModelProto:
 
     from lenet_edge_exporters.pixels import deployable
 
-    example = torch.tensor(job.check_pixels[:2])  # a batch of 1 would be taken for a constant
+    example = torch.tensor(job.as_input(job.check_pixels[:2]))  # a batch of 1 would be taken for a constant
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
         program = torch.onnx.export(
-            deployable(job.net, job.spec),
+            deployable(job.net, job.spec, job.input),
             (example,),
             dynamo=True,
             external_data=False,
             verbose=False,
             opset_version=max(job.opset, DEFAULT_OPSET),
-            input_names=[INPUT],
+            input_names=[INPUT if job.input == "uint8" else FLOAT_INPUT],
             output_names=[OUTPUT],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )

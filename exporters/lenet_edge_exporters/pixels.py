@@ -1,4 +1,4 @@
-"""The network as it is deployed: raw pixels in, logits out, with padding and normalisation inside."""
+"""The network as it is deployed: raw pixels in, logits out, with padding and normalisation inside if so wanted."""
 
 import copy
 from collections.abc import Callable
@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lenet_edge_runtime.spec import ModelSpec
+from lenet_edge_runtime.images import to_input
+from lenet_edge_runtime.spec import InputType, ModelSpec, input_type_of
 
 LOGITS_BATCH = 500  # images a call: the activations of a LeNet then stay within the cache
 
@@ -38,36 +39,44 @@ class PixelInput(nn.Module):
         return logits
 
 
-def deployable(net: nn.Module, spec: ModelSpec) -> PixelInput:
-    """A copy of `net` on the CPU, in evaluation mode, that takes raw pixels; `net` itself is left as it is."""
-    return PixelInput(copy.deepcopy(net).cpu(), spec).eval().requires_grad_(False)
+def deployable(net: nn.Module, spec: ModelSpec, input_type: InputType = "uint8") -> nn.Module:
+    """A copy of `net` on the CPU, in evaluation mode, that takes this input; `net` itself is left as it is."""
+    bare = copy.deepcopy(net).cpu()
+    return (PixelInput(bare, spec) if input_type == "uint8" else bare).eval().requires_grad_(False)
 
 
 class TorchModel:
-    """A torch module that takes raw pixels, with the verbs of `lenet_edge_runtime.Classifier`."""
+    """A torch module that takes the input its metadata states, with the verbs of `lenet_edge_runtime.Classifier`."""
 
     def __init__(self, module: Callable[[Tensor], Tensor], metadata: dict[str, str], threads: int = 1) -> None:
         self._module = module
         self._threads = threads
         self.metadata = metadata
+        self._input_type = input_type_of(metadata)
+        # A file without metadata is refused by whoever asks what it takes, not here.
+        self._spec = ModelSpec.from_metadata(metadata) if self._input_type == "float32" else None
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run raw pixels, uint8 [n, c, h, w]; return the logits, float32 [n, classes]."""
         batches = [pixels[i : i + LOGITS_BATCH] for i in range(0, len(pixels), LOGITS_BATCH)]
         with torch.inference_mode():
-            rows = [self._module(torch.tensor(batch)).numpy() for batch in batches]
+            rows = [self._module(self._fed(batch)).numpy() for batch in batches]
         return np.concatenate(rows)
 
     def bind(self, pixels: NDArray[np.uint8]) -> Callable[[], object]:
         """The bare call on `pixels`, for timing; sets torch's thread count, which is the whole process's."""
         torch.set_num_threads(self._threads)
-        tensor = torch.tensor(pixels)  # a copy: the array may be read-only
+        tensor = self._fed(pixels)
 
         def call() -> object:
             with torch.inference_mode():
                 return self._module(tensor)
 
         return call
+
+    def _fed(self, pixels: NDArray[np.uint8]) -> Tensor:
+        given = pixels if self._spec is None else to_input(pixels, self._spec, self._input_type)
+        return torch.tensor(given)  # a copy: the array may be read-only
 
 
 def torch_model(net: nn.Module, spec: ModelSpec, threads: int = 1) -> TorchModel:

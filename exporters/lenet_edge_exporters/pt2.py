@@ -34,9 +34,10 @@ def export(job: ExportJob) -> bytes:
 
     from lenet_edge_exporters.pixels import deployable
 
-    example = torch.zeros((2, *job.spec.pixel_shape), dtype=torch.uint8)  # a batch of 1 would be taken for a constant
+    # A batch of 1 would be taken for a constant.
+    example = torch.zeros((2, *job.spec.input_shape(job.input)), dtype=getattr(torch, job.input))
     program = torch.export.export(
-        deployable(job.net, job.spec), (example,), dynamic_shapes=({0: torch.export.Dim("batch")},)
+        deployable(job.net, job.spec, job.input), (example,), dynamic_shapes=({0: torch.export.Dim("batch")},)
     )
     _strip(program)
     buffer = io.BytesIO()

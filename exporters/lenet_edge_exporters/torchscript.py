@@ -30,10 +30,11 @@ def export(job: ExportJob) -> bytes:
 
     from lenet_edge_exporters.pixels import deployable
 
-    example = torch.tensor(job.check_pixels[:2])
+    example = torch.tensor(job.as_input(job.check_pixels[:2]))
     buffer = io.BytesIO()
     with _without_deprecation(), torch.inference_mode():
-        traced = torch.jit.trace(deployable(job.net, job.spec), example, check_trace=False)  # type: ignore[no-untyped-call]
+        net = deployable(job.net, job.spec, job.input)
+        traced = torch.jit.trace(net, example, check_trace=False)  # type: ignore[no-untyped-call]
         module = torch.jit.freeze(traced)
         torch.jit.save(module, buffer, _extra_files={METADATA_ENTRY: json.dumps(job.metadata("torchscript"))})
     return _without_traces(buffer.getvalue())

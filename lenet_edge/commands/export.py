@@ -17,6 +17,7 @@ from lenet_edge_exporters.job import (
     MAX_CALIBRATION_IMAGES,
     OPSETS,
 )
+from lenet_edge_runtime.spec import InputType
 
 NAME = "export"
 DEFAULT_FORMATS = ("torchscript", "onnx")
@@ -58,6 +59,13 @@ def run(
     ] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for the files; the run's own export/ by default.")] = None,
     opset: Annotated[int, typer.Option(min=OPSETS[0], max=OPSETS[-1], help="ONNX operator set.")] = DEFAULT_OPSET,
+    input_type: Annotated[
+        InputType,
+        typer.Option(
+            "--input",
+            help="What the files take: raw pixels, or float32 images that are padded and normalised already.",
+        ),
+    ] = "uint8",
     data_dir: DataDirOption = None,
     max_drop: MaxDropOption = None,
     model: Annotated[
@@ -95,9 +103,23 @@ def run(
     layers = _one_of(LAYER_CHOICES, int8_layers, "--int8-layers")
     plan = Int8Plan(calibration_images, method, seed, layers, calibration_draws)
     with found.locked():
-        report = export_run(found, names, out=out, opset=opset, data_dir=data_dir, int8=plan, max_drop_pp=max_drop)
+        report = export_run(
+            found,
+            names,
+            out=out,
+            opset=opset,
+            data_dir=data_dir,
+            int8=plan,
+            max_drop_pp=max_drop,
+            input_type=input_type,
+        )
     if as_json:
-        document = {"run": str(found.folder), "passed": report.passed, "artifacts": report.artifacts}
+        document = {
+            "run": str(found.folder),
+            "passed": report.passed,
+            "artifacts": report.artifacts,
+            "model_card": report.model_card,
+        }
         extra = {
             "int8_selection": report.selection,
             "calibration_draws": report.calibration_draws,
@@ -110,6 +132,7 @@ def run(
         if report.calibration_draws:
             print_draws(report.calibration_draws)
         print_artifacts(report.artifacts)
+        console.say(f"the model card: {report.model_card}")
     if not report.passed:
         if report.sensitivity and not as_json:
             print_sensitivity(report.sensitivity)

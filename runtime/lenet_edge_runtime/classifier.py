@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_runtime.errors import ModelFileError
-from lenet_edge_runtime.images import ImageSource, Invert, read_image, to_pixels
+from lenet_edge_runtime.images import ImageSource, Invert, read_image, to_input, to_pixels
 from lenet_edge_runtime.proof import Proof, prove
 from lenet_edge_runtime.sessions import open_session, read_model
-from lenet_edge_runtime.spec import ModelSpec
+from lenet_edge_runtime.spec import ModelSpec, input_type_of
 
+TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}  # in onnxruntime's words
 LOGITS_BATCH = 256  # images a call in `logits`: large enough to hide the call, small enough for a small machine
 
 
@@ -29,7 +30,8 @@ class Prediction:
 class Classifier:
     """An ONNX or ORT file exported by lenet-edge, opened once; `predict` may be called from several threads.
 
-    `spec` is what the file says of itself, `metadata` all of its metadata. Raises ModelFileError for a file that
+    `spec` is what the file says of itself, `metadata` all of its metadata. Images are given as raw pixels whatever
+    the file takes: those for a file with a float32 input are normalised here. Raises ModelFileError for a file that
     is not a model, or carries no spec.
     """
 
@@ -39,13 +41,15 @@ class Classifier:
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         try:
             self.spec = ModelSpec.from_metadata(self.metadata)
+            self._input_type = input_type_of(self.metadata)
         except ModelFileError as error:
             raise ModelFileError(f"{path}: {error}; export it with 'lenet-edge export'") from None
         self._input = self._session.get_inputs()[0]
-        if self._input.type != "tensor(uint8)" or list(self._input.shape[1:]) != list(self.spec.pixel_shape):
+        stated = self.spec.input_shape(self._input_type)
+        if self._input.type != TYPES[self._input_type] or tuple(self._input.shape[1:]) != stated:
             raise ModelFileError(
-                f"{path}: its input is {self._input.type} {self._input.shape}, its metadata says uint8 pixels "
-                f"[batch, {', '.join(map(str, self.spec.pixel_shape))}]; export it again"
+                f"{path}: its input is {self._input.type} {self._input.shape}, its metadata says {self._input_type} "
+                f"[batch, {', '.join(map(str, stated))}]; export it again"
             )
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -56,7 +60,7 @@ class Classifier:
         batches = [pixels[i : i + LOGITS_BATCH] for i in range(0, len(pixels), LOGITS_BATCH)]
         if not batches:
             return np.empty((0, len(self.spec.labels)), np.float32)
-        return np.concatenate([self._session.run(["logits"], {name: batch})[0] for batch in batches])
+        return np.concatenate([self._session.run(["logits"], {name: self._fed(batch)})[0] for batch in batches])
 
     def prove(self) -> Proof:
         """Check the file's seal and replay its known answers; raise ModelFileError where it carries neither."""
@@ -66,8 +70,8 @@ class Classifier:
             raise ModelFileError(f"{self._path}: {error}") from None
 
     def bind(self, pixels: NDArray[np.uint8]) -> Callable[[], object]:
-        """The bare call on `pixels`, for timing: `session.run` and nothing around it."""
-        run, outputs, feed = self._session.run, ["logits"], {self._input.name: pixels}
+        """The bare call on `pixels`, for timing: `session.run` and nothing around it, no normalising either."""
+        run, outputs, feed = self._session.run, ["logits"], {self._input.name: self._fed(pixels)}
         return lambda: run(outputs, feed)
 
     def predict(self, image: ImageSource, invert: Invert = "auto") -> Prediction:
@@ -80,6 +84,9 @@ class Classifier:
             return []
         pixels = [to_pixels(read_image(image, self.spec.channels), self.spec, invert) for image in images]
         return [self._prediction(row) for row in softmax(self.logits(np.stack(pixels)))]
+
+    def _fed(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
+        return to_input(pixels, self.spec, self._input_type)
 
     def _prediction(self, probabilities: NDArray[np.float64]) -> Prediction:
         index = int(probabilities.argmax())

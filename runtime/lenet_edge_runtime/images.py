@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from lenet_edge_runtime.errors import ImageError
-from lenet_edge_runtime.spec import ModelSpec
+from lenet_edge_runtime.spec import InputType, ModelSpec
 
 ImageSource = str | Path | bytes | Image.Image | NDArray[np.generic]
 Invert = Literal["auto", "yes", "no"]
@@ -60,6 +60,24 @@ def to_pixels(image: Image.Image, spec: ModelSpec, invert: Invert = "auto") -> N
         image = ImageOps.pad(image, (spec.width, spec.height), Image.Resampling.LANCZOS, color=_border_colour(image))
     pixels = np.asarray(image, dtype=np.uint8)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def normalise(pixels: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.float32]:
+    """Raw pixels, uint8 [n, c, h, w], as the bare network takes them: float32 [n, c, h + 2p, w + 2p].
+
+    Padded with p = `spec.padding` zeros on each side, then (x / 255 - mean) / std.
+    """
+    border = (spec.padding, spec.padding)
+    padded = np.pad(pixels, ((0, 0), (0, 0), border, border)).astype(np.float32)
+    mean, std = (np.array(values, np.float32).reshape(1, -1, 1, 1) for values in (spec.mean, spec.std))
+    return np.asarray((padded / np.float32(255) - mean) / std)
+
+
+def to_input(
+    pixels: NDArray[np.uint8], spec: ModelSpec, input_type: InputType
+) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Raw pixels, uint8 [n, c, h, w], as a file of this input type takes them."""
+    return pixels if input_type == "uint8" else normalise(pixels, spec)
 
 
 def is_inverted(image: Image.Image, spec: ModelSpec, invert: Invert) -> bool:

@@ -8,6 +8,7 @@ from typing import Literal, Self, get_args
 from lenet_edge_runtime.errors import ModelFileError
 
 Polarity = Literal["light-on-dark", "dark-on-light", "any"]
+InputType = Literal["uint8", "float32"]  # raw pixels, or what `images.normalise` makes of them
 
 PREFIX = "lenet_edge."  # of every metadata key of ours, so that a foreign file is not taken for one of ours
 
@@ -16,8 +17,9 @@ PREFIX = "lenet_edge."  # of every metadata key of ours, so that a foreign file 
 class ModelSpec:
     """The contract between a classifier and whoever feeds it.
 
-    The file's input is raw pixels, uint8 [batch, channels, height, width], 0 to 255. Inside the file they are
-    padded with `padding` zeros on each side, divided by 255, and normalised: (x - mean) / std, per channel.
+    Images are raw pixels, uint8 [batch, channels, height, width], 0 to 255. They are padded with `padding` zeros on
+    each side, divided by 255, and normalised: (x - mean) / std, per channel. A file of input type "uint8" does that
+    inside; one of "float32" takes what comes of it (`images.normalise`).
     """
 
     labels: tuple[str, ...]
@@ -48,14 +50,22 @@ class ModelSpec:
 
     @property
     def pixel_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of one image as the file takes it."""
+        """(channels, height, width) of one image in raw pixels."""
         return self.channels, self.height, self.width
 
-    def to_metadata(self) -> dict[str, str]:
-        """Return the spec as flat text, each value JSON, for ONNX metadata_props and the like."""
+    def input_shape(self, input_type: InputType) -> tuple[int, int, int]:
+        """(channels, height, width) of one image as a file of this input type takes it: float32 is padded already."""
+        border = 0 if input_type == "uint8" else 2 * self.padding
+        return self.channels, self.height + border, self.width + border
+
+    def to_metadata(self, input_type: InputType = "uint8") -> dict[str, str]:
+        """Return the spec as flat text, each value JSON, for ONNX metadata_props and the like.
+
+        `input` states the input as the file takes it: for float32 its height and width include the padding.
+        """
         fields = {
             "labels": list(self.labels),
-            "input": {"layout": "NCHW", "dtype": "uint8", "shape": ["batch", *self.pixel_shape]},
+            "input": {"layout": "NCHW", "dtype": input_type, "shape": ["batch", *self.input_shape(input_type)]},
             "padding": self.padding,
             "mean": list(self.mean),
             "std": list(self.std),
@@ -71,10 +81,11 @@ class ModelSpec:
         try:
             fields = {key: json.loads(metadata[PREFIX + key]) for key in _METADATA_FIELDS}
             _, _, height, width = fields["input"]["shape"]
+            border = 2 * int(fields["padding"]) if input_type_of(metadata) == "float32" else 0
             return cls(
                 labels=tuple(str(label) for label in fields["labels"]),
-                height=int(height),
-                width=int(width),
+                height=int(height) - border,
+                width=int(width) - border,
                 mean=tuple(float(value) for value in fields["mean"]),
                 std=tuple(float(value) for value in fields["std"]),
                 padding=int(fields["padding"]),
@@ -82,6 +93,18 @@ class ModelSpec:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"the file's metadata is damaged: {error}") from error
+
+
+def input_type_of(metadata: Mapping[str, str]) -> InputType:
+    """The input type that a file's metadata states; uint8 where it states none. ModelFileError for an unknown one."""
+    try:
+        stated = json.loads(metadata.get(PREFIX + "input", "{}")).get("dtype", "uint8")
+    except (ValueError, AttributeError) as error:
+        raise ModelFileError(f"the file's metadata is damaged: {error}") from error
+    if stated not in get_args(InputType):
+        raise ModelFileError(f"the file's metadata is damaged: its input is one of {get_args(InputType)}, got {stated}")
+    found: InputType = stated
+    return found
 
 
 _METADATA_FIELDS = ("labels", "input", "padding", "mean", "std", "polarity")
