@@ -13,7 +13,7 @@ from lenet_edge.comparison import card_of, compare, default_max_drop
 from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.models import LeNet5, deployed_parameters
 from lenet_edge.recipes import Recipe
-from lenet_edge.reference import load_net, load_run_data
+from lenet_edge.reference import float_model, load_net, load_run_data
 from lenet_edge.runs import Run, RunRecord, create_run, now
 from lenet_edge.training import VALIDATION_SHARE
 from lenet_edge.weights import load_foreign_weights
@@ -58,9 +58,9 @@ def export_run(
     record = run.read()
     data = load_run_data(run, record, data_dir)
     job = export_job(run, record, data, opset)
-    oracle = torch_model(job.net, job.spec)
-    job = replace(job, measure=measurement_on(data, oracle.logits(data.test_pixels), max_drop_pp))
-    reference = oracle.logits(job.check_pixels)
+    undamaged = float_model(run).logits(data.test_pixels)
+    job = replace(job, measure=measurement_on(data, undamaged, max_drop_pp))
+    reference = torch_model(job.net, job.spec).logits(job.check_pixels)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{record.recipe.name}-{record.dataset}")
     folder = out or run.export_folder
     artifacts = [
@@ -94,6 +94,7 @@ def export_job(run: Run, record: RunRecord, data: ImageData, opset: int) -> Expo
         spec=record.spec,
         check_pixels=data.train_pixels[held_out[:CHECK_IMAGES]],
         calibration_pixels=data.train_pixels[np.sort(calibration)],
+        activation_ranges=record.quantization.activation_ranges if record.quantization else (),
         opset=opset,
         provenance={
             "recipe": record.recipe.name,

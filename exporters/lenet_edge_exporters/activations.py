@@ -57,6 +57,31 @@ def overrides(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> dict[str, li
     return {**inputs, **{name: _parameters(TANH_SCALE, TANH_ZERO_POINT) for name in sources}}
 
 
+def overrides_of_ranges(
+    model: onnx.ModelProto, ranges: tuple[tuple[float, float], ...]
+) -> dict[str, list[dict[str, Any]]]:
+    """The quantizer's `TensorQuantOverrides` for given ranges of the layers of a float32 graph, in order.
+
+    Each is the lowest and greatest value of a layer's activation; of a Tanh, of its input. The last layer has none.
+    """
+    layers = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
+    if len(layers) != len(ranges) + 1:
+        raise ValueError(f"{len(layers)} layers need {len(layers) - 1} activation ranges, got {len(ranges)}")
+    result: dict[str, list[dict[str, Any]]] = {}
+    for layer, (lowest, greatest) in zip(layers[:-1], ranges, strict=True):
+        (activation,) = _readers(model.graph, layer.output[0])
+        if activation.op_type == "Tanh":
+            result[layer.output[0]] = _parameters(_input_scale(max(-lowest, greatest)), INPUT_ZERO_POINT)
+            result[activation.output[0]] = _parameters(TANH_SCALE, TANH_ZERO_POINT)
+        elif activation.op_type == "Relu" and lowest == 0:
+            result[activation.output[0]] = _parameters(np.float32(greatest) / np.float32(255), np.uint8(0))
+        else:
+            raise ValueError(
+                f"a range from {lowest:g} to {greatest:g} before {activation.op_type}: expected Relu or Tanh"
+            )
+    return result
+
+
 def replace_tanh(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> list[str]:
     """Put Sigmoid in the place of Tanh in a QDQ graph, in place; return the names of the nodes that were replaced.
 

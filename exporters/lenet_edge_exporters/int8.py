@@ -30,8 +30,10 @@ def export(job: ExportJob) -> bytes:
     """The network with weights and activations in 8 bits, calibrated on the job's training images (min and max)."""
     if job.calibration_pixels is None or not len(job.calibration_pixels):
         raise ValueError("int8 needs calibration images: training images, uint8 [n, c, h, w]")
-    quantized = quantize(build(job), job.calibration_pixels)
-    calibration = {"images": len(job.calibration_pixels), "split": "train", "method": "minmax"}
+    quantized = quantize(build(job), job.calibration_pixels, job.activation_ranges)
+    calibration: dict[str, Any] = {"images": len(job.calibration_pixels), "split": "train", "method": "minmax"}
+    if job.activation_ranges:
+        calibration = {"method": "qat"}
     metadata = job.metadata("int8")
     stays_float = executed.float_nodes(quantized.SerializeToString())
     return serialise(
@@ -40,12 +42,22 @@ def export(job: ExportJob) -> bytes:
     )
 
 
-def quantize(model: onnx.ModelProto, calibration_pixels: NDArray[np.uint8]) -> onnx.ModelProto:
-    """Quantize the float32 graph of `onnx.build`; its input stays uint8 pixels and its output float32 logits."""
+def quantize(
+    model: onnx.ModelProto,
+    calibration_pixels: NDArray[np.uint8],
+    activation_ranges: tuple[tuple[float, float], ...] = (),
+) -> onnx.ModelProto:
+    """Quantize the float32 graph of `onnx.build`; its input stays uint8 pixels and its output float32 logits.
+
+    Given `activation_ranges` of each layer but the last, what calibration finds is not used.
+    """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    overrides = activations.overrides(model, calibration_pixels)
+    if activation_ranges:
+        overrides = activations.overrides_of_ranges(model, activation_ranges)
+    else:
+        overrides = activations.overrides(model, calibration_pixels)
     model = _with_float_input(model)
     # What the quantizer's own pre-processing would do is done; without this mark it warns through the root logger.
     model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")

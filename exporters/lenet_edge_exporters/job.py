@@ -34,13 +34,16 @@ class ExportJob:
 
     `net` takes normalised float32 images as the spec describes them and gives logits. `check_pixels` and
     `calibration_pixels` are real images, uint8 [n, channels, height, width]: every file is compared with `net` on
-    the former as soon as it is written, and only int8 needs the latter, which have to be training images.
+    the former as soon as it is written, and only int8 needs the latter, which have to be training images. Where `net`
+    learned them with fake quantization, `activation_ranges` (lowest and greatest value, of each layer but the last)
+    take the place of calibration.
     """
 
     net: nn.Module
     spec: ModelSpec
     check_pixels: NDArray[np.uint8]
     calibration_pixels: NDArray[np.uint8] | None = None
+    activation_ranges: tuple[tuple[float, float], ...] = ()
     opset: int = DEFAULT_OPSET
     provenance: Mapping[str, Any] = field(default_factory=dict)  # JSON values: recipe, data set, its md5s, ...
     measure: Callable[[LoadedModel], Measurement] | None = None  # on a test set; None: the file gets no card
