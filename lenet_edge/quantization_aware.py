@@ -65,7 +65,7 @@ class FakeQuantized(nn.Module):
             elif isinstance(module, nn.Tanh):
                 x, step = self._tanh(layer - 1, x)
             elif isinstance(module, nn.AvgPool2d):
-                x = fake_quantize(module(x), step, int(activations.TANH_ZERO_POINT) if _has_tanh(self.net) else 0)
+                x = average_codes(module, x, step, int(activations.TANH_ZERO_POINT) if _has_tanh(self.net) else 0)
             else:
                 x = module(x)
         return x
@@ -121,6 +121,17 @@ def fake_quantize(values: Tensor, step: Tensor, zero_point: int) -> Tensor:
     """
     rounded: Tensor = _FakeQuantize.apply(values, step, zero_point)
     return rounded
+
+
+def average_codes(pool: nn.AvgPool2d, values: Tensor, step: Tensor, zero_point: int) -> Tensor:
+    """Pool values that lie on the grid `step * (code - zero_point)`; the averages are rounded to it too.
+
+    Every fourth average of four codes is a tie, up to float32's own error: so every operation, and its order, is
+    onnxruntime's (QLinearAveragePool), which adds the zero point before it rounds.
+    """
+    pooled: Tensor = pool(values)
+    codes = torch.round(pooled / step + zero_point)
+    return pooled + ((codes - zero_point) * step - pooled).detach()
 
 
 def weight_steps(weight: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def run(
 ) -> None:
     """Train a recipe on a data set and evaluate it on the test set.
 
-    With --qat: 3 epochs and a peak of 0.01 by default; recipe, data set and seed are the source run's.
+    With --qat: 3 epochs and a peak of 0.001 by default; recipe, data set and seed are the source run's.
 
     Example: lenet-edge train lenet5 --dataset fashion-mnist
     """
