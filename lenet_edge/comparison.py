@@ -34,8 +34,13 @@ def default_max_drop(accuracy: float, images: int, *, strict: bool) -> float:
     `strict`, at export: 0.10 for nets above 97 %, 0.30 below; otherwise 0.30. A small test set cannot show so little:
     there it is half as much again as what a file gets that gives the very same answers.
     """
-    wanted = 0.10 if strict and accuracy > 0.97 else 0.30
+    wanted = strict_max_drop(accuracy) if strict else 0.30
     return max(wanted, round(1.5 * smallest_provable_drop(images), 2))
+
+
+def strict_max_drop(accuracy: float) -> float:
+    """How much accuracy int8 may cost, in percentage points: less where few images are wrong at all."""
+    return 0.10 if accuracy > 0.97 else 0.30
 
 
 def smallest_provable_drop(images: int) -> float:

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge import checkpoints
+from lenet_edge.calibration import CalibrationDraws, Int8Plan, draw, repeat_calibration
 from lenet_edge.comparison import card_of, compare, default_max_drop
 from lenet_edge.datasets import ImageData, split_indices
+from lenet_edge.layer_selection import LayerDamage, Selection, layer_sensitivity, select_layers
 from lenet_edge.models import LeNet5, deployed_parameters
+from lenet_edge.plots import draw_selection
 from lenet_edge.recipes import Recipe
 from lenet_edge.reference import float_model, load_net, load_run_data
 from lenet_edge.runs import Run, RunRecord, create_run, now
@@ -19,22 +22,28 @@ from lenet_edge.training import VALIDATION_SHARE
 from lenet_edge.weights import load_foreign_weights
 from lenet_edge_exporters import ExportJob, export, formats
 from lenet_edge_exporters.formats import Artifact
-from lenet_edge_exporters.job import DEFAULT_OPSET, LoadedModel, Measurement
+from lenet_edge_exporters.job import DEFAULT_OPSET, Int8Options, LoadedModel, Measurement
 from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.sessions import sha256_of
 from lenet_edge_runtime.spec import ModelSpec
 
 CHECK_IMAGES = 1000  # of the validation split
-CALIBRATION_IMAGES = 512  # of the training split; 1 to 2,048 gave 99.95 to 99.97 % agreement
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """The files that were written; every one agrees with the PyTorch model, or GateError was raised instead."""
+    """The files that were written; every one agrees with the PyTorch model, or GateError was raised instead.
+
+    `selection` and `calibration_draws` are there where the layers of int8 were chosen by measurement, and where
+    calibration was repeated; `sensitivity`, the most harmful layer first, where the int8 file was rejected.
+    """
 
     run: str
     artifacts: list[Artifact]
+    selection: Selection | None = None
+    calibration_draws: CalibrationDraws | None = None
+    sensitivity: list[LayerDamage] | None = None
 
     @property
     def passed(self) -> bool:
@@ -50,6 +59,7 @@ def export_run(
     opset: int = DEFAULT_OPSET,
     data_dir: Path | None = None,
     max_drop_pp: float | None = None,
+    int8: Int8Plan | None = None,
 ) -> ExportReport:
     """Export a finished run into `out` (the run's own export folder by default), one file a format.
 
@@ -57,16 +67,28 @@ def export_run(
     """
     record = run.read()
     data = load_run_data(run, record, data_dir)
-    job = export_job(run, record, data, opset)
+    plan = int8 or Int8Plan()
+    job = export_job(run, record, data, opset, plan)
     undamaged = float_model(run).logits(data.test_pixels)
     job = replace(job, measure=measurement_on(data, undamaged, max_drop_pp))
     reference = torch_model(job.net, job.spec).logits(job.check_pixels)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{record.recipe.name}-{record.dataset}")
     folder = out or run.export_folder
+    train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
+    validation = data.train_pixels[held_out], data.train_labels[held_out]
+    selection = draws = None
+    if "int8" in format_names and plan.layers == "auto":
+        selection = select_layers(job, *validation)
+        job = replace(job, int8=replace(job.int8, layers=selection.chosen.nodes))
+        draw_selection(selection, f"{record.recipe.name} on {record.dataset}", folder / f"{stem}.int8-layers.png")
+    if "int8" in format_names and plan.draws:
+        draws = repeat_calibration(job, data.train_pixels[train], plan, *validation)
     artifacts = [
         export(job, name, folder / f"{stem}{formats.FORMATS[name].suffix}", reference) for name in format_names
     ]
-    return ExportReport(run.name, artifacts)
+    rejected_int8 = any(item.format == "int8" and not item.passed for item in artifacts)
+    sensitivity = layer_sensitivity(job, *validation) if rejected_int8 else None
+    return ExportReport(run.name, artifacts, selection, draws, sensitivity)
 
 
 def measurement_on(
@@ -83,17 +105,20 @@ def measurement_on(
     return measure
 
 
-def export_job(run: Run, record: RunRecord, data: ImageData, opset: int) -> ExportJob:
+def export_job(
+    run: Run, record: RunRecord, data: ImageData, opset: int = DEFAULT_OPSET, int8: Int8Plan | None = None
+) -> ExportJob:
     """What the exporters need to know of a run: checked on validation images, calibrated on training images."""
     net = load_net(run, record)
     train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
-    generator = np.random.default_rng(record.seed)
-    calibration = generator.choice(train, size=min(CALIBRATION_IMAGES, len(train)), replace=False)
+    plan = int8 or Int8Plan()
+    seed = record.seed if plan.seed is None else plan.seed
     return ExportJob(
         net=net,
         spec=record.spec,
         check_pixels=data.train_pixels[held_out[:CHECK_IMAGES]],
-        calibration_pixels=data.train_pixels[np.sort(calibration)],
+        calibration_pixels=data.train_pixels[draw(train, plan.images, seed)],
+        int8=Int8Options(plan.method, "linear" if plan.layers == "linear" else "all", seed),
         activation_ranges=record.quantization.activation_ranges if record.quantization else (),
         opset=opset,
         provenance={

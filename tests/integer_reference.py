@@ -5,6 +5,7 @@ requantizes it. Rounding and its order are those of onnxruntime's QLinearConv, Q
 QLinearAveragePool (onnxruntime/core/mlas/lib/quantize.cpp, onnxruntime/contrib_ops/cpu/quantization/).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,8 +67,8 @@ def _run(graph: onnx.GraphProto, pixels: np.ndarray) -> np.ndarray:
     return result.times(result.scale)
 
 
-def dequantize(attributes: dict, codes: np.ndarray, scale: np.ndarray, zero_point: np.ndarray) -> Codes:
-    return Codes(codes, scale, zero_point)
+def dequantize(attributes: dict, codes: np.ndarray, scale: np.ndarray, zero_point: np.ndarray | None = None) -> Codes:
+    return Codes(codes, scale, np.zeros_like(codes) if zero_point is None else zero_point)
 
 
 def quantize(attributes: dict, value: Value, scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
@@ -99,8 +100,8 @@ def multiply(attributes: dict, rows: Codes, weight: Codes, bias: Codes) -> Sums:
     return _sums(rows.centred @ weight.centred.T + bias.centred, rows, weight, channels_to=1)
 
 
-def max_pool(attributes: dict, images: Codes) -> Codes:
-    return replace(images, codes=_windows(attributes, images.codes).max((4, 5)))
+def max_pool(attributes: dict, images: Codes | np.ndarray) -> Codes | np.ndarray:
+    return _changed(images, lambda codes: _windows(attributes, codes).max((4, 5)))
 
 
 def average_pool(attributes: dict, images: Codes) -> np.ndarray:
@@ -122,8 +123,12 @@ def sigmoid(attributes: dict, value: Codes) -> np.ndarray:
     return table.astype(np.float32)[value.codes]
 
 
-def reshape(attributes: dict, value: Codes, shape: np.ndarray) -> Codes:
-    return replace(value, codes=value.codes.reshape(len(value.codes), *shape[1:]))
+def reshape(attributes: dict, value: Codes | np.ndarray, shape: np.ndarray) -> Codes | np.ndarray:
+    return _changed(value, lambda codes: codes.reshape(len(codes), *shape[1:]))
+
+
+def transpose(attributes: dict, value: Codes | np.ndarray) -> Codes | np.ndarray:
+    return _changed(value, lambda codes: codes.transpose(attributes["perm"]))
 
 
 OPERATORS = {
@@ -135,7 +140,13 @@ OPERATORS = {
     "AveragePool": average_pool,
     "Sigmoid": sigmoid,
     "Reshape": reshape,
+    "Transpose": transpose,
 }
+
+
+def _changed(value: Codes | np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> Codes | np.ndarray:
+    """Apply a change that moves or picks bytes, whether or not their scale has been read yet."""
+    return replace(value, codes=change(value.codes)) if isinstance(value, Codes) else change(value)
 
 
 def _sums(exact: np.ndarray, inputs: Codes, weight: Codes, channels_to: int) -> Sums:

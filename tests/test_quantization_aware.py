@@ -95,10 +95,10 @@ def test_weights_and_scales_are_those_of_the_int8_file(
     for name in ("c3.0", "c5.0", "f6.0", "output"):
         weight = net.net.layers.get_submodule(name).weight.detach()
         steps = weight_steps(weight)
-        stem = f"net.layers.{name}.weight"
-        np.testing.assert_array_equal(steps.flatten().numpy(), arrays[f"{stem}_scale"])
+        stem = next(key.removesuffix(".q8") for key in arrays if key.endswith(f"{name}.weight.q8"))
+        np.testing.assert_array_equal(steps.flatten().numpy(), arrays[f"{stem}.s"])
         codes = torch.round(fake_quantize(weight, steps, 128) / steps) + 128
-        np.testing.assert_array_equal(codes.numpy(), arrays[f"{stem}_quantized"])
+        np.testing.assert_array_equal(codes.numpy(), arrays[f"{stem}.q8"])
 
 
 @pytest.mark.parametrize("zero_point", [0, 127, 128])
@@ -184,7 +184,7 @@ def test_int8_uses_the_learned_ranges(fixture: str, source: str, request: pytest
     assert json.loads(load(path).metadata["lenet_edge.calibration"]) == {"method": "qat"}
     if record.recipe.model.activation == "relu":
         assert record.quantization is not None
-        names = ("relu_scale", "relu_1_scale", "relu_2_scale", "relu_3_scale")
+        names = ("relu.s", "relu_1.s", "relu_2.s", "relu_3.s")
         found = [float(scales[name]) * 255 for name in names]
         assert found == pytest.approx([greatest for _, greatest in record.quantization.activation_ranges])
 

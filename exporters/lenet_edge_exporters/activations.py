@@ -9,6 +9,7 @@ it. No weight changes, and it stays exact before a padded convolution too, where
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,43 +44,17 @@ def quantized_operators() -> list[str]:
     return sorted({*QLinearOpsRegistry, *QDQRegistry, "Tanh"})
 
 
-def overrides(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> dict[str, list[dict[str, Any]]]:
+def overrides(model: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]]) -> dict[str, list[dict[str, Any]]]:
     """The quantizer's `TensorQuantOverrides` that give every Tanh of a float32 graph the scales it needs here.
 
-    `pixels`, uint8 [n, c, h, w], tell how small the scale of its input may be.
+    `ranges`, least and greatest value by tensor, tell how small the scale of its input may be.
     """
     tanhs = [node for node in model.graph.node if node.op_type == "Tanh" and node.output[0] != OUTPUT]
     sources = {node.output[0]: source for node in tanhs if (source := _source(model.graph, node)) is not None}
-    if not sources:
-        return {}
-    largest = _largest(model, list(sources.values()), pixels)
-    inputs = {name: _parameters(_input_scale(value), INPUT_ZERO_POINT) for name, value in largest.items()}
+    inputs = {
+        name: _parameters(_input_scale(max(map(abs, ranges[name]))), INPUT_ZERO_POINT) for name in sources.values()
+    }
     return {**inputs, **{name: _parameters(TANH_SCALE, TANH_ZERO_POINT) for name in sources}}
-
-
-def overrides_of_ranges(
-    model: onnx.ModelProto, ranges: tuple[tuple[float, float], ...]
-) -> dict[str, list[dict[str, Any]]]:
-    """The quantizer's `TensorQuantOverrides` for given ranges of the layers of a float32 graph, in order.
-
-    Each is the lowest and greatest value of a layer's activation; of a Tanh, of its input. The last layer has none.
-    """
-    layers = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
-    if len(layers) != len(ranges) + 1:
-        raise ValueError(f"{len(layers)} layers need {len(layers) - 1} activation ranges, got {len(ranges)}")
-    result: dict[str, list[dict[str, Any]]] = {}
-    for layer, (lowest, greatest) in zip(layers[:-1], ranges, strict=True):
-        (activation,) = _readers(model.graph, layer.output[0])
-        if activation.op_type == "Tanh":
-            result[layer.output[0]] = _parameters(_input_scale(max(-lowest, greatest)), INPUT_ZERO_POINT)
-            result[activation.output[0]] = _parameters(TANH_SCALE, TANH_ZERO_POINT)
-        elif activation.op_type == "Relu" and lowest == 0:
-            result[activation.output[0]] = _parameters(np.float32(greatest) / np.float32(255), np.uint8(0))
-        else:
-            raise ValueError(
-                f"a range from {lowest:g} to {greatest:g} before {activation.op_type}: expected Relu or Tanh"
-            )
-    return result
 
 
 def replace_tanh(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> list[str]:
@@ -146,17 +121,6 @@ def _add_constant(graph: onnx.GraphProto, name: str, value: np.float32 | np.uint
 def _input_scale(largest: float) -> np.float32:
     """The smallest scale whose range holds this absolute value, or the largest scale, which clips at no loss."""
     return min((scale for scale in INPUT_SCALES if 127 * scale >= largest), default=INPUT_SCALES[0])
-
-
-def _largest(model: onnx.ModelProto, names: list[str], pixels: NDArray[np.uint8]) -> dict[str, float]:
-    """The largest absolute values of tensors of a float32 graph over these images."""
-    from onnx import TensorProto, helper
-
-    watched = type(model)()
-    watched.CopyFrom(model)
-    watched.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
-    values = _run(watched.SerializeToString(), names, pixels)
-    return {name: float(np.abs(value).max()) for name, value in zip(names, values, strict=True)}
 
 
 def _check_same(expected: NDArray[np.float32], found: NDArray[np.float32]) -> None:

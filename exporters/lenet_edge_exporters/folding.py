@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def fold_normalisation(model: onnx.ModelProto) -> bool:
     """Fold Cast -> [Pad] -> Mul -> Add -> Conv into Cast -> Conv, in place; return whether it was legal and done."""
     graph = model.graph
-    chain = _chain_from(graph, graph.input[0].name)
+    chain = chain_from(graph, graph.input[0].name)
     pad = chain.pop(1) if len(chain) > 1 and chain[1].op_type == "Pad" else None
     if [node.op_type for node in chain[:4]] != ["Cast", "Mul", "Add", "Conv"]:
         return False
@@ -56,7 +56,7 @@ def drop_unused(graph: onnx.GraphProto) -> None:
         graph.initializer.remove(item)
 
 
-def _chain_from(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
+def chain_from(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
     """The nodes that follow the value `name` as long as each result has exactly one reader."""
     chain: list[onnx.NodeProto] = []
     while True:

@@ -9,9 +9,10 @@ and the logits stay in float. tanh becomes a sigmoid, which has an integer kerne
 from __future__ import annotations
 
 import contextlib
-import sys
+import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,72 +20,191 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters import activations, executed, folding
-from lenet_edge_exporters.job import ExportJob
+from lenet_edge_exporters.job import CalibrationMethod, ExportJob, Int8Options, Layers
 from lenet_edge_exporters.onnx import INPUT, OUTPUT, build, serialise
+from lenet_edge_exporters.pixel_blocks import widen_first_convolution
 
 if TYPE_CHECKING:
     import onnx
 
 
+CAST = "pixels_as_float"
+ENDINGS = {"_quantized_scale": ".q8s", "_quantized": ".q8", "_zero_point": ".z", "_scale": ".s"}
+LAYER_TYPES = ("Conv", "Gemm", "MatMul")
+# A histogram spans -t to t, a uint8 activation behind a ReLU 0 to t: 512 levels are 256 on the side that is used.
+ENTROPY_HISTOGRAM = {"num_bins": 1024, "num_quantized_bins": 512}
+Ranges = dict[str, tuple[float, float]]  # activation -> least and greatest value that it is to hold
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer with weights, as the ONNX graph names it (`node`) and as the torch module does (`label`)."""
+
+    node: str
+    op_type: str
+    label: str
+
+
 def export(job: ExportJob) -> bytes:
-    """The network with weights and activations in 8 bits, calibrated on the job's training images (min and max)."""
+    """The network with weights and activations in 8 bits, calibrated on the job's training images."""
+    return exporter(job)(job.int8.layers)
+
+
+def exporter(job: ExportJob, model: onnx.ModelProto | None = None) -> Callable[[Layers], bytes]:
+    """Calibrate once; the result gives the file's bytes for any choice of layers. `model`: `onnx.build(job)`."""
     if job.calibration_pixels is None or not len(job.calibration_pixels):
         raise ValueError("int8 needs calibration images: training images, uint8 [n, c, h, w]")
-    quantized = quantize(build(job), job.calibration_pixels, job.activation_ranges)
-    calibration: dict[str, Any] = {"images": len(job.calibration_pixels), "split": "train", "method": "minmax"}
+    prepared = prepare(model or build(job))
+    pixels = job.calibration_pixels
+    ranges = calibrate(prepared, pixels, job.int8.calibration_method)
+    calibration: dict[str, Any] = {
+        "images": len(pixels),
+        "split": "train",
+        "method": job.int8.calibration_method,
+        "seed": job.int8.calibration_seed,
+    }
     if job.activation_ranges:
+        ranges |= learned_ranges(prepared, job.activation_ranges)
         calibration = {"method": "qat"}
-    metadata = job.metadata("int8")
-    stays_float = executed.float_nodes(quantized.SerializeToString())
-    return serialise(
-        quantized,
-        {**metadata, **_as_metadata("calibration", calibration), **_as_metadata("float_nodes", stays_float)},
-    )
+
+    def content(layers: Layers) -> bytes:
+        chosen = [{"node": layer.node, "op_type": layer.op_type} for layer in chosen_layers(prepared, layers)]
+        quantized = quantize_layers(prepared, ranges, pixels, layers)
+        own = {
+            **_as_metadata("calibration", calibration),
+            **_as_metadata("int8_layers", chosen),
+            **_as_metadata("float_nodes", executed.float_nodes(quantized.SerializeToString())),
+        }
+        return serialise(quantized, {**job.metadata("int8"), **own})
+
+    return content
 
 
 def quantize(
-    model: onnx.ModelProto,
-    calibration_pixels: NDArray[np.uint8],
-    activation_ranges: tuple[tuple[float, float], ...] = (),
+    model: onnx.ModelProto, calibration_pixels: NDArray[np.uint8], options: Int8Options | None = None
 ) -> onnx.ModelProto:
-    """Quantize the float32 graph of `onnx.build`; its input stays uint8 pixels and its output float32 logits.
+    """Quantize the float32 graph of `onnx.build`; its input stays uint8 pixels and its output float32 logits."""
+    options = options or Int8Options()
+    prepared = prepare(model)
+    ranges = calibrate(prepared, calibration_pixels, options.calibration_method)
+    return quantize_layers(prepared, ranges, calibration_pixels, options.layers)
 
-    Given `activation_ranges` of each layer but the last, what calibration finds is not used.
+
+def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of the graph of `onnx.build` in the form that is calibrated and quantized."""
+    model = _with_float_input(model)
+    # What the quantizer's own pre-processing would do is done; without this mark it warns through the root logger.
+    model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
+    return model
+
+
+def layers_of(model: onnx.ModelProto) -> list[Layer]:
+    """The layers that can be quantized, in the order of the graph."""
+    weights = {item.name for item in model.graph.initializer}
+    return [
+        Layer(node.name, node.op_type, node.input[1].partition(".weight")[0].removeprefix("net."))
+        for node in model.graph.node
+        if node.op_type in LAYER_TYPES and node.input[1] in weights
+    ]
+
+
+def chosen_layers(model: onnx.ModelProto, layers: Layers) -> list[Layer]:
+    """The layers that `layers` means in this graph; raises ValueError where a name is none of them."""
+    known = layers_of(model)
+    if layers == "all":
+        return known
+    if layers == "linear":
+        return [layer for layer in known if layer.op_type != "Conv"]
+    if unknown := set(layers) - {layer.node for layer in known}:
+        names = ", ".join(layer.node for layer in known)
+        raise ValueError(f"no layer is called {', '.join(sorted(unknown))}; choose among {names}")
+    return [layer for layer in known if layer.node in layers]
+
+
+def calibrate(model: onnx.ModelProto, pixels: NDArray[np.uint8], method: CalibrationMethod) -> Ranges:
+    """The range of every activation of a `prepare`d graph over these images, by onnxruntime's calibrators.
+
+    "minmax": least and greatest value. "percentile": 99.999 % of the absolute values. "entropy": the range whose
+    levels lose the least information (Kullback-Leibler). The calibrators are called directly because
+    `quantize_static` passes no number of bins on: its entropy has 128 bins for 128 levels, and so is minmax.
+    """
+    import onnx
+    from onnxruntime import quantization
+
+    methods = {name.lower(): value for name, value in quantization.CalibrationMethod.__members__.items()}
+    with tempfile.TemporaryDirectory() as folder, _library_kept_quiet():
+        path = Path(folder) / "model.onnx"
+        onnx.save(model, path)
+        calibrator = quantization.create_calibrator(
+            path,
+            augmented_model_path=str(Path(folder) / "augmented.onnx"),
+            calibrate_method=methods[method],
+            extra_options=ENTROPY_HISTOGRAM if method == "entropy" else {},
+        )
+        calibrator.collect_data(_CalibrationReader(pixels))
+        found = calibrator.compute_data()
+        return {name: _ends(data.range_value) for name, data in found.items()}
+
+
+def learned_ranges(model: onnx.ModelProto, ranges: tuple[tuple[float, float], ...]) -> Ranges:
+    """Name the tensors of a `prepare`d graph that `ExportJob.activation_ranges` are of; the other tensors follow them.
+
+    Raises ValueError where there is not one for each layer but the last, or a layer is followed by no Relu or Tanh.
+    """
+    nodes = {node.name: node for node in model.graph.node}
+    layers = [nodes[layer.node] for layer in layers_of(model)]
+    if len(layers) != len(ranges) + 1:
+        raise ValueError(f"{len(layers)} layers need {len(layers) - 1} activation ranges, got {len(ranges)}")
+    found: Ranges = {}
+    for layer, ends in zip(layers, ranges, strict=False):
+        readers = [node for node in model.graph.node if layer.output[0] in node.input]
+        kinds = [node.op_type for node in readers]
+        if kinds not in (["Relu"], ["Tanh"]):
+            raise ValueError(f"{layer.name} is followed by {', '.join(kinds)}: activation ranges need a Relu or a Tanh")
+        found[readers[0].output[0] if kinds == ["Relu"] else layer.output[0]] = ends
+    return found
+
+
+def quantize_layers(
+    model: onnx.ModelProto, ranges: Ranges, pixels: NDArray[np.uint8], layers: Layers = "all"
+) -> onnx.ModelProto:
+    """Quantize the chosen layers of a `prepare`d graph, with the given ranges of its activations.
+
+    Each layer takes the operators behind it along, up to the next layer. The input becomes uint8 pixels again.
+    What is rewritten afterwards is compared on `pixels`, uint8 [n, c, h, w].
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    if activation_ranges:
-        overrides = activations.overrides_of_ranges(model, activation_ranges)
-    else:
-        overrides = activations.overrides(model, calibration_pixels)
-    model = _with_float_input(model)
-    # What the quantizer's own pre-processing would do is done; without this mark it warns through the root logger.
-    model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+    overrides: dict[str, list[dict[str, Any]]] = {
+        name: [{"rmin": np.array(low, np.float32), "rmax": np.array(high, np.float32)}]
+        for name, (low, high) in ranges.items()
+    }
+    overrides |= activations.overrides(model, ranges)
+    overrides[INPUT] = [{"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}]
+    shape = [dimension.dim_value for dimension in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+    with tempfile.TemporaryDirectory() as folder, _library_kept_quiet():
         path = Path(folder) / "model.onnx"
         quantize_static(
-            model,
+            _copy_of(model),  # it moves the weights of what it is given into a file
             path,
-            _CalibrationReader(calibration_pixels),
+            _CalibrationReader(np.zeros((1, *shape), np.uint8)),  # asked for, and overridden by `ranges`
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QUInt8,
             per_channel=True,
             op_types_to_quantize=activations.quantized_operators(),
-            extra_options={
-                "WeightSymmetric": True,
-                "TensorQuantOverrides": {
-                    INPUT: [{"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}],
-                    **overrides,
-                },
-            },
+            nodes_to_exclude=_float_nodes(model, chosen_layers(model, layers)),
+            extra_options={"WeightSymmetric": True, "TensorQuantOverrides": overrides},
         )
         quantized = onnx.load(path)
-    _take_pixels_as_quantized(quantized.graph)
+    _take_pixels(quantized.graph)
     _leave_logits_in_float(quantized.graph)
-    activations.replace_tanh(quantized, calibration_pixels)
     folding.drop_unused(quantized.graph)
+    del quantized.graph.value_info[:]
+    activations.replace_tanh(quantized, pixels)
+    widen_first_convolution(quantized)
+    _say_it_shortly(quantized.graph)
     onnx.checker.check_model(quantized, full_check=True)
     return quantized
 
@@ -102,12 +222,18 @@ class _CalibrationReader:
         return 1
 
 
+@contextlib.contextmanager
+def _library_kept_quiet() -> Iterator[None]:
+    """Swallow what onnxruntime's calibrators print: stdout is for results."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
 def _with_float_input(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy whose input is float32: the quantizer takes no integer for an activation."""
     import onnx
 
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = _copy_of(model)
     cast = next(node for node in copy.graph.node if node.op_type == "Cast" and node.input[0] == INPUT)
     _rename_reads(copy.graph, cast.output[0], INPUT)
     copy.graph.node.remove(cast)
@@ -115,13 +241,51 @@ def _with_float_input(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def _take_pixels_as_quantized(graph: onnx.GraphProto) -> None:
-    """Delete the QuantizeLinear at the input (scale 1, zero point 0: the identity) and take uint8 instead."""
+def _copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
     import onnx
 
-    node = next(node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == INPUT)
-    _rename_reads(graph, node.output[0], INPUT)
-    graph.node.remove(node)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def _ends(range_value: tuple[Any, Any]) -> tuple[float, float]:
+    low, high = (float(np.asarray(end).item()) for end in range_value)
+    return low, high
+
+
+def _float_nodes(model: onnx.ModelProto, quantized: list[Layer]) -> list[str]:
+    """The nodes to leave in float: the other layers, and what stands between them and the next layer."""
+    layers = [layer.node for layer in layers_of(model)]
+    chosen = {layer.node for layer in quantized}
+    layer_before: dict[str, str] = {}  # value -> the layer that it comes from
+    found = []
+    for node in model.graph.node:
+        inherited = next((layer_before[name] for name in node.input if name in layer_before), layers[0])
+        layer = node.name if node.name in layers else inherited
+        layer_before.update(dict.fromkeys(node.output, layer))
+        if layer not in chosen:
+            found.append(node.name)
+    return found
+
+
+def _take_pixels(graph: onnx.GraphProto) -> None:
+    """Take uint8 again: where the first layer is quantized the pixels are its input, elsewhere they are cast.
+
+    The QuantizeLinear at the input (scale 1, zero point 0: the identity) goes.
+    """
+    import onnx
+
+    readers = [node for node in graph.node if INPUT in node.input]
+    for node in readers:
+        if node.op_type == "QuantizeLinear":
+            _rename_reads(graph, node.output[0], INPUT)
+            graph.node.remove(node)
+    in_float = [node for node in readers if node.op_type != "QuantizeLinear"]
+    for node in in_float:
+        node.input[:] = [CAST if name == INPUT else name for name in node.input]
+    if in_float:
+        graph.node.insert(0, onnx.helper.make_node("Cast", [INPUT], [CAST], CAST, to=onnx.TensorProto.FLOAT))
     graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
 
 
@@ -136,6 +300,37 @@ def _leave_logits_in_float(graph: onnx.GraphProto) -> None:
     last.output[0] = OUTPUT
     graph.node.remove(quantize)
     graph.node.remove(dequantize)
+
+
+def _say_it_shortly(graph: onnx.GraphProto) -> None:
+    """Leave out a zero point that is 0 anyway (of int32 biases) and shorten the names that the quantizer makes up.
+
+    Together they are a twentieth of a LeNet's file. Layers keep their names.
+    """
+    import onnx
+
+    int32 = {item.name for item in graph.initializer if item.data_type == onnx.TensorProto.INT32}
+    fixed = {item.name for item in [*graph.input, *graph.output]}
+    short = {name: f"v{i}" for i, name in enumerate(name for node in graph.node for name in node.output)}
+    short |= {item.name: _short(item.name) for item in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in int32:
+            del node.input[2:]
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear", "Reshape", "Transpose"):
+            node.name = ""
+        for names in (node.input, node.output):
+            names[:] = [name if name in fixed else short.get(name, name) for name in names]
+    for item in graph.initializer:
+        item.name = short[item.name]
+    folding.drop_unused(graph)
+
+
+def _short(name: str) -> str:
+    """`net.c1.weight_quantized_scale` as `c1.weight.q8s`."""
+    for long, brief in ENDINGS.items():
+        if name.endswith(long):
+            return name.removeprefix("net.").removesuffix(long) + brief
+    return name
 
 
 def _rename_reads(graph: onnx.GraphProto, old: str, new: str) -> None:

@@ -1,7 +1,7 @@
 """`lenet-edge export`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -10,10 +10,17 @@ from lenet_edge.commands.verify import why_it_failed
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption, MaxDropOption
 from lenet_edge.recipes import RECIPES, find_recipe
 from lenet_edge_exporters.formats import FORMATS
-from lenet_edge_exporters.job import DEFAULT_OPSET, OPSETS
+from lenet_edge_exporters.job import (
+    CALIBRATION_IMAGES,
+    CALIBRATION_METHODS,
+    DEFAULT_OPSET,
+    MAX_CALIBRATION_IMAGES,
+    OPSETS,
+)
 
 NAME = "export"
 DEFAULT_FORMATS = ("torchscript", "onnx")
+Choice = TypeVar("Choice", bound=str)
 _FORMAT_HELP = "; ".join(f"{row.name}: {row.summary}" for row in FORMATS.values())
 
 
@@ -30,6 +37,25 @@ def run(
         typer.Option("--format", help=f"May be repeated. {_FORMAT_HELP}.  [default: torchscript, onnx]"),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Add static int8 ONNX.")] = False,
+    int8_layers: Annotated[
+        str,
+        typer.Option(
+            help="Layers in int8. all; linear: the dense ones; auto: the fastest choice on this machine that keeps "
+            "the accuracy and is at most 0.35 of float32's size."
+        ),
+    ] = "all",
+    calibration_images: Annotated[
+        int, typer.Option(min=1, max=MAX_CALIBRATION_IMAGES, help="Training images that calibrate int8.")
+    ] = CALIBRATION_IMAGES,
+    calibration_method: Annotated[
+        str, typer.Option(help=f"How they give the ranges of int8: {', '.join(CALIBRATION_METHODS)}.")
+    ] = "minmax",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the draw of calibration images; the run's by default.")
+    ] = None,
+    calibration_draws: Annotated[
+        int, typer.Option(min=0, help="Repeat int8 with so many draws and report the spread of its accuracy.")
+    ] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for the files; the run's own export/ by default.")] = None,
     opset: Annotated[int, typer.Option(min=OPSETS[0], max=OPSETS[-1], help="ONNX operator set.")] = DEFAULT_OPSET,
     data_dir: DataDirOption = None,
@@ -50,7 +76,11 @@ def run(
     Example: lenet-edge export --int8
     """
     names = chosen_formats(formats, int8)
+    method = _one_of(CALIBRATION_METHODS, calibration_method, "--calibration-method")
     _check_weights_options(run, model, dataset, mean, std)
+    if calibration_draws == 1:
+        raise typer.BadParameter("--calibration-draws takes 2 or more: one draw has no spread")
+    from lenet_edge.calibration import LAYER_CHOICES, Int8Plan
     from lenet_edge.exporting import export_run, import_weights
     from lenet_edge.runs import find_run
 
@@ -62,13 +92,27 @@ def run(
         console.say(f"the weights are now a run: {found.folder}")
     else:
         found = find_run(run)
+    layers = _one_of(LAYER_CHOICES, int8_layers, "--int8-layers")
+    plan = Int8Plan(calibration_images, method, seed, layers, calibration_draws)
     with found.locked():
-        report = export_run(found, names, out=out, opset=opset, data_dir=data_dir, max_drop_pp=max_drop)
+        report = export_run(found, names, out=out, opset=opset, data_dir=data_dir, int8=plan, max_drop_pp=max_drop)
     if as_json:
-        console.print_json({"run": str(found.folder), "passed": report.passed, "artifacts": report.artifacts})
+        document = {"run": str(found.folder), "passed": report.passed, "artifacts": report.artifacts}
+        extra = {
+            "int8_selection": report.selection,
+            "calibration_draws": report.calibration_draws,
+            "layer_sensitivity": report.sensitivity,
+        }
+        console.print_json(document | {key: value for key, value in extra.items() if value is not None})
     else:
+        if report.selection:
+            print_selection(report.selection)
+        if report.calibration_draws:
+            print_draws(report.calibration_draws)
         print_artifacts(report.artifacts)
     if not report.passed:
+        if report.sensitivity and not as_json:
+            print_sensitivity(report.sensitivity)
         card = next(item.card for item in report.artifacts if item.card and not item.passed)
         console.say(why_it_failed(card["max_drop_pp"], card["images"]))
         raise typer.Exit(3)
@@ -82,6 +126,13 @@ def chosen_formats(formats: list[str] | None, int8: bool) -> list[str]:
         if name not in FORMATS:
             raise typer.BadParameter(f"no format is called {name!r}; choose {', '.join(FORMATS)}")
     return list(dict.fromkeys(names))
+
+
+def _one_of(choices: tuple[Choice, ...], given: str, option: str) -> Choice:
+    for choice in choices:
+        if choice == given:
+            return choice
+    raise typer.BadParameter(f"{option} is one of {', '.join(choices)}, got {given!r}")
 
 
 def print_artifacts(artifacts: list[Any]) -> None:
@@ -101,6 +152,69 @@ def print_artifacts(artifacts: list[Any]) -> None:
                 "passed" if item.passed else "REJECTED",
             ]
             for item in artifacts
+        ],
+    )
+
+
+def print_selection(selection: Any) -> None:
+    """Print the Pareto front of the choices of layers, fastest first, and say what was taken."""
+    fastest_first = [*selection.front] + ([] if selection.chosen.on_front else [selection.chosen])
+    console.print_table(
+        f"int8 layers: the best of {len(selection.candidates) - 1} choices, {selection.images} validation images",
+        ["layers in int8", "size", "of float32's", "latency, us", "95 % interval", "accuracy", "agreement", ""],
+        [
+            [
+                item.name,
+                console.kilobytes(item.bytes),
+                f"{item.bytes / selection.float32.bytes:.2f}",
+                f"{item.p50_us:.1f}",
+                f"{item.p50_ci95_us[0]:.1f} to {item.p50_ci95_us[1]:.1f}",
+                console.percent(item.accuracy),
+                console.percent(item.agreement),
+                "taken" if item == selection.chosen else "",
+            ]
+            for item in fastest_first
+        ],
+    )
+    ratio = selection.chosen.p50_us / selection.float32.p50_us
+    console.say(f"int8 layers taken: {selection.chosen.name}, {ratio:.2f} times float32's latency on this machine")
+    if not selection.gate_held:
+        console.say(f"no small enough choice keeps the accuracy within {selection.max_drop_pp:.2f} points: the nearest")
+
+
+def print_sensitivity(rows: list[Any]) -> None:
+    """Print what each layer does to the answers when it alone is quantized, the most harmful first."""
+    from lenet_edge.layer_selection import short_name
+
+    console.print_table(
+        "each layer quantized alone, on validation images",
+        ["layer", "accuracy", "drop, pp", "agreement", "logits' RMS error"],
+        [
+            [
+                f"{short_name(row.layer)} ({row.layer.op_type})",
+                console.percent(row.accuracy),
+                f"{row.accuracy_drop_pp:+.2f}",
+                console.percent(row.agreement),
+                f"{row.logit_rms_error:.3g}",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def print_draws(draws: Any) -> None:
+    """Print how much the draw of calibration images matters."""
+    console.print_table(
+        f"int8 over {draws.n} draws of calibration images: accuracy on validation images",
+        ["draws", "mean", "standard deviation", "lowest", "highest"],
+        [
+            [
+                str(draws.n),
+                console.percent(draws.mean, 3),
+                console.percent(draws.sd, 3),
+                console.percent(min(draws.accuracies)),
+                console.percent(max(draws.accuracies)),
+            ]
         ],
     )
 
