@@ -16,7 +16,7 @@ from lenet_edge.layer_selection import LayerDamage, Selection, layer_sensitivity
 from lenet_edge.models import LeNet5, deployed_parameters
 from lenet_edge.plots import draw_selection
 from lenet_edge.recipes import Recipe
-from lenet_edge.reference import load_net, load_run_data
+from lenet_edge.reference import float_model, load_net, load_run_data
 from lenet_edge.runs import Run, RunRecord, create_run, now
 from lenet_edge.training import VALIDATION_SHARE
 from lenet_edge.weights import load_foreign_weights
@@ -72,9 +72,9 @@ def export_run(
     data = load_run_data(run, record, data_dir)
     plan = int8 or Int8Plan()
     job = replace(export_job(run, record, data, opset, plan), input=input_type)
-    oracle = torch_model(job.net, job.spec)
-    job = replace(job, measure=measurement_on(data, oracle.logits(data.test_pixels), max_drop_pp))
-    reference = oracle.logits(job.check_pixels)
+    undamaged = float_model(run).logits(data.test_pixels)
+    job = replace(job, measure=measurement_on(data, undamaged, max_drop_pp))
+    reference = torch_model(job.net, job.spec).logits(job.check_pixels)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{record.recipe.name}-{record.dataset}")
     folder = out or run.export_folder
     train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
@@ -123,6 +123,7 @@ def export_job(
         check_pixels=data.train_pixels[held_out[:CHECK_IMAGES]],
         calibration_pixels=data.train_pixels[draw(train, plan.images, seed)],
         int8=Int8Options(plan.method, "linear" if plan.layers == "linear" else "all", seed),
+        activation_ranges=record.quantization.activation_ranges if record.quantization else (),
         opset=opset,
         provenance={
             "recipe": record.recipe.name,

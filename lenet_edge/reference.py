@@ -25,6 +25,19 @@ def run_model(run: Run, threads: int = 1) -> TorchModel:
     return torch_model(load_net(run, record), record.spec, threads)
 
 
+def float_model(run: Run) -> TorchModel:
+    """What the accuracy of the run's files is measured against: of a run by `train --qat` the network before it.
+
+    Against its own weights a network that fake quantization made worse would lose nothing in int8.
+    """
+    record = run.read()
+    if record.quantization is None:
+        return run_model(run)
+    net = LeNet5(record.recipe.model)
+    checkpoints.load_weights(run.source_path, net)
+    return torch_model(net, record.spec)
+
+
 def load_run_data(run: Run, record: RunRecord, data_dir: Path | None) -> ImageData:
     """The data that the run was trained on; raise DataError where it is not the same any more."""
     data = load_dataset(run.dataset_argument(), data_dir)

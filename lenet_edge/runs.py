@@ -6,6 +6,7 @@ runs/lenet5-mnist-1/
     history.csv            one row an epoch
     curves.png             the same, to look at
     checkpoint.safetensors the state at the last epoch boundary, while training is not finished
+    source.safetensors     of a run by `train --qat`: the float32 weights before it, which its files are gated against
     local.json             where the user's own images lie; true on this machine only, not to be passed on
     export/                the exported files
 """
@@ -30,6 +31,21 @@ Status = Literal["training", "finished", "imported"]
 
 
 @dataclass(frozen=True)
+class FakeQuantization:
+    """What a run by `train --qat` started from, and the activations' ranges that it ended with."""
+
+    source_weights_sha256: str
+    source_test_accuracy: float | None  # None: of imported weights, which no run measured
+    activation_ranges: tuple[tuple[float, float], ...] = ()  # of each layer but the last; none while training
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """From the JSON object of a record."""
+        ranges = fields.pop("activation_ranges")
+        return cls(**fields, activation_ranges=tuple((float(low), float(high)) for low, high in ranges))
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What `run.json` holds; all that is needed to repeat the run, and nothing that names the machine or its user."""
 
@@ -44,6 +60,7 @@ class RunRecord:
     device: str
     versions: dict[str, str]
     metrics: dict[str, Any] = field(default_factory=dict)
+    quantization: FakeQuantization | None = None  # of a run by `train --qat`
 
     def to_json(self) -> str:
         """Serialise, for people to read too."""
@@ -58,7 +75,9 @@ class RunRecord:
         spec: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in fields.pop("spec").items()
         }
-        return cls(**fields, recipe=Recipe(**recipe, model=config), spec=ModelSpec(**spec))
+        given = fields.pop("quantization", None)  # older records lack it
+        quantization = None if given is None else FakeQuantization.from_fields(given)
+        return cls(**fields, quantization=quantization, recipe=Recipe(**recipe, model=config), spec=ModelSpec(**spec))
 
 
 @dataclass(frozen=True)
@@ -78,6 +97,10 @@ class Run:
     @property
     def weights_path(self) -> Path:
         return self.folder / "weights.safetensors"
+
+    @property
+    def source_path(self) -> Path:
+        return self.folder / "source.safetensors"
 
     @property
     def history_path(self) -> Path:
@@ -112,9 +135,12 @@ class Run:
         """Write the record, whole or not at all."""
         atomic.write_text(self.record_path, record.to_json() + "\n")
 
-    def finish(self, metrics: dict[str, Any]) -> RunRecord:
-        """Mark the run as finished with these metrics and drop its checkpoint."""
+    def finish(self, metrics: dict[str, Any], activation_ranges: tuple[tuple[float, float], ...] = ()) -> RunRecord:
+        """Mark the run as finished with these metrics (and the ranges of fake quantization); drop its checkpoint."""
         record = replace(self.read(), status="finished", metrics=metrics)
+        if record.quantization is not None:
+            quantization = replace(record.quantization, activation_ranges=activation_ranges)
+            record = replace(record, quantization=quantization)
         self.write(record)
         self.checkpoint_path.unlink(missing_ok=True)
         return record

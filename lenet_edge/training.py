@@ -23,6 +23,7 @@ from lenet_edge.augmentation import Augmentation, augment
 from lenet_edge.checkpoints import TrainingState
 from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.models import LeNet5, deployed_parameters
+from lenet_edge.quantization_aware import FakeQuantized
 from lenet_edge.recipes import Recipe
 from lenet_edge.runs import Run, RunRecord, now
 from lenet_edge_exporters import atomic
@@ -165,7 +166,8 @@ class Trainer:
         self.train_pixels, self.train_labels = self._on_device(data.train_pixels[train], data.train_labels[train])
         self.val_pixels, self.val_labels = self._on_device(data.train_pixels[held_out], data.train_labels[held_out])
         self.amounts: Augmentation | None = data.augmentation if self.recipe.augment else None
-        self.net = LeNet5(self.recipe.model).to(self.device)
+        net = LeNet5(self.recipe.model)
+        self.net: nn.Module = (FakeQuantized(net, self.spec) if record.quantization else net).to(self.device)
         self.input = PixelInput(self.net, self.spec).to(self.device)
         self.optimizer = _sgd(self.net, self.recipe, self.device)
         self.average = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
@@ -316,8 +318,10 @@ def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False) 
         write_history(run, history)
         checkpoints.save_state(run.checkpoint_path, trainer.state())
         watcher.epoch_done(history[-1], record.recipe.epochs)
-    checkpoints.save_weights(run.weights_path, trainer.final_net)
-    return run.finish(_metrics(trainer, history, data))
+    final = trainer.final_net
+    quantized = final if isinstance(final, FakeQuantized) else None
+    checkpoints.save_weights(run.weights_path, quantized.net if quantized else final)
+    return run.finish(_metrics(trainer, history, data), quantized.ranges() if quantized else ())
 
 
 def logits_of(net: nn.Module, spec: ModelSpec, pixels: Tensor) -> Tensor:

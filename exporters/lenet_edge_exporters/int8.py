@@ -57,12 +57,15 @@ def exporter(job: ExportJob, model: onnx.ModelProto | None = None) -> Callable[[
     prepared = prepare(model or build(job))
     images = job.as_input(job.calibration_pixels)
     ranges = calibrate(prepared, images, job.int8.calibration_method)
-    calibration = {
+    calibration: dict[str, Any] = {
         "images": len(images),
         "split": "train",
         "method": job.int8.calibration_method,
         "seed": job.int8.calibration_seed,
     }
+    if job.activation_ranges:
+        ranges |= learned_ranges(prepared, job.activation_ranges)
+        calibration = {"method": "qat"}
 
     def content(layers: Layers) -> bytes:
         chosen = [{"node": layer.node, "op_type": layer.op_type} for layer in chosen_layers(prepared, layers)]
@@ -139,6 +142,25 @@ def calibrate(model: onnx.ModelProto, images: Images, method: CalibrationMethod)
         calibrator.collect_data(_CalibrationReader(model.graph.input[0].name, images))
         found = calibrator.compute_data()
         return {name: _ends(data.range_value) for name, data in found.items()}
+
+
+def learned_ranges(model: onnx.ModelProto, ranges: tuple[tuple[float, float], ...]) -> Ranges:
+    """Name the tensors of a `prepare`d graph that `ExportJob.activation_ranges` are of; the other tensors follow them.
+
+    Raises ValueError where there is not one for each layer but the last, or a layer is followed by no Relu or Tanh.
+    """
+    nodes = {node.name: node for node in model.graph.node}
+    layers = [nodes[layer.node] for layer in layers_of(model)]
+    if len(layers) != len(ranges) + 1:
+        raise ValueError(f"{len(layers)} layers need {len(layers) - 1} activation ranges, got {len(ranges)}")
+    found: Ranges = {}
+    for layer, ends in zip(layers, ranges, strict=False):
+        readers = [node for node in model.graph.node if layer.output[0] in node.input]
+        kinds = [node.op_type for node in readers]
+        if kinds not in (["Relu"], ["Tanh"]):
+            raise ValueError(f"{layer.name} is followed by {', '.join(kinds)}: activation ranges need a Relu or a Tanh")
+        found[readers[0].output[0] if kinds == ["Relu"] else layer.output[0]] = ends
+    return found
 
 
 def quantize_layers(model: onnx.ModelProto, ranges: Ranges, images: Images, layers: Layers = "all") -> onnx.ModelProto:

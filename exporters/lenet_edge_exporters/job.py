@@ -64,7 +64,9 @@ class ExportJob:
 
     `net` takes normalised float32 images as the spec describes them and gives logits. `check_pixels` and
     `calibration_pixels` are real images, uint8 [n, channels, height, width]: every file is compared with `net` on
-    the former as soon as it is written, and only int8 needs the latter, which have to be training images.
+    the former as soon as it is written, and only int8 needs the latter, which have to be training images. Where `net`
+    learned them with fake quantization, `activation_ranges` (lowest and greatest value, of each layer but the last)
+    take the place of calibration.
     """
 
     net: nn.Module
@@ -76,6 +78,7 @@ class ExportJob:
     measure: Callable[[LoadedModel], Measurement] | None = None  # on a test set; None: the file gets no card
     int8: Int8Options = Int8Options()
     input: InputType = "uint8"  # raw pixels; float32: the files take what `net` takes, and nothing is folded
+    activation_ranges: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError for an opset, an input type or images that do not fit."""

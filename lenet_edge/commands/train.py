@@ -28,6 +28,14 @@ def run(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/RECIPE-DATASET-N by default.")] = None,
     data_dir: DataDirOption = None,
+    qat: Annotated[
+        bool,
+        typer.Option("--qat", help="Fine-tune a finished run with fake quantization, for export --int8; a new run."),
+    ] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="The run that --qat starts from; the latest finished one by default."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, or with the latest unfinished one.")
     ] = False,
@@ -35,26 +43,43 @@ def run(
 ) -> None:
     """Train a recipe on a data set and evaluate it on the test set.
 
+    With --qat: 3 epochs and a peak of 0.0001 by default; recipe, data set and seed are the source run's.
+
     Example: lenet-edge train lenet5 --dataset fashion-mnist
     """
     from lenet_edge.datasets import load_dataset
+    from lenet_edge.fine_tuning import find_source, start_fine_tuning
+    from lenet_edge.reference import load_run_data
     from lenet_edge.runs import create_run, find_run
     from lenet_edge.training import start_record
 
     if resume:
-        _refuse_with_resume(recipe=recipe, dataset=dataset, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
+        _refuse_with(
+            "--resume", recipe=recipe, dataset=dataset, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed,
+            qat=qat or None, source=source,
+        )  # fmt: skip
         run = find_run(out, status=("training",))
         data = load_dataset(run.dataset_argument(), data_dir)
         if data.md5s != run.read().data_md5s:
             raise DataError(f"the images are not those that {run.folder} was started with; train a new run")
+    elif qat:
+        _refuse_with("--qat", recipe=recipe, dataset=dataset, seed=seed)
+        started = find_source(source)
+        data = load_run_data(started, started.read(), data_dir)
+        run = start_fine_tuning(
+            started, data, out=out, epochs=epochs, batch_size=batch_size, learning_rate=lr, device=device,
+            threads=threads,
+        )  # fmt: skip
     else:
+        if source is not None:
+            raise typer.BadParameter("--from goes with --qat")
         chosen = _with_options(find_recipe(recipe or DEFAULT_RECIPE), batch_size, lr)
         data = load_dataset(dataset or "mnist", data_dir)
         record = start_record(chosen, data, seed=seed or 0, device=device, threads=threads, epochs=epochs)
         run = create_run(out, f"{chosen.name}-{data.name}")
         run.write(record)
         run.remember_data(data)
-    document = train_run(run, data, resume=resume)
+    document = train_run(run, data, resume=resume or qat)
     if as_json:
         console.print_json(document)
     else:
@@ -93,10 +118,10 @@ def _with_options(recipe: Recipe, batch_size: int | None, lr: float | None) -> R
     return replace(recipe, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
-def _refuse_with_resume(**given: object) -> None:
+def _refuse_with(option: str, **given: object) -> None:
     names = [name for name, value in given.items() if value is not None]
     if names:
-        raise typer.BadParameter(f"--resume takes {', '.join(names)} from the run; leave it out")
+        raise typer.BadParameter(f"{option} takes {', '.join(names)} from the run; leave it out")
 
 
 def _print_summary(document: dict[str, Any]) -> None:
