@@ -23,6 +23,25 @@ FilesArgument = Annotated[
     list[Path] | None,
     typer.Argument(help="Exported files; without any, all those of the run.", show_default=False),
 ]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="For another tool's ONNX classifier: its labels by commas, or a text file with one a line.",
+        show_default=False,
+    ),
+]
+MeanOption = Annotated[
+    list[float] | None,
+    typer.Option(help="With --labels: the mean of pixels in [0, 1] it was trained with; once, or once a channel."),
+]
+StdOption = Annotated[
+    list[float] | None,
+    typer.Option(help="With --labels: the standard deviation, like --mean."),
+]
+TimeLimitOption = Annotated[
+    float | None,
+    typer.Option(min=1.0, help="With --labels: seconds that the file may run.  [default: 25]", show_default=False),
+]
 RunOption = Annotated[
     Path | None,
     typer.Option("--run", help="The run the files belong to; the latest finished one by default."),

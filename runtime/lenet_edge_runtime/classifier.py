@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_edge_runtime import onnx_file
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.images import ImageSource, Invert, read_image, to_pixels
 from lenet_edge_runtime.proof import Proof, prove
 from lenet_edge_runtime.sessions import open_session, read_model
-from lenet_edge_runtime.spec import ModelSpec
+from lenet_edge_runtime.spec import PREFIX, ModelSpec
 
+_NEXT = "export it with 'lenet-edge export', or, for another tool's classifier, give --labels, --mean and --std"
+SPEC_MARK = (PREFIX + "labels").encode()  # stands in every file of ours, ONNX or ORT
 LOGITS_BATCH = 256  # images a call in `logits`: large enough to hide the call, small enough for a small machine
 
 
@@ -35,12 +38,13 @@ class Classifier:
 
     def __init__(self, path: Path | str, threads: int = 1) -> None:
         self._path = Path(path)
+        _refuse_foreign(self._path)  # unopened: onnxruntime runs parts of a graph as it opens it
         self._session = open_session(path, threads)
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         try:
             self.spec = ModelSpec.from_metadata(self.metadata)
         except ModelFileError as error:
-            raise ModelFileError(f"{path}: {error}; export it with 'lenet-edge export'") from None
+            raise ModelFileError(f"{path}: {error}; {_NEXT}") from None
         self._input = self._session.get_inputs()[0]
         if self._input.type != "tensor(uint8)" or list(self._input.shape[1:]) != list(self.spec.pixel_shape):
             raise ModelFileError(
@@ -76,19 +80,46 @@ class Classifier:
 
     def predict_batch(self, images: Sequence[ImageSource], invert: Invert = "auto") -> list[Prediction]:
         """Classify several images in one call; an empty sequence gives an empty list."""
-        if not images:
-            return []
-        pixels = [to_pixels(read_image(image, self.spec.channels), self.spec, invert) for image in images]
-        return [self._prediction(row) for row in softmax(self.logits(np.stack(pixels)))]
+        return classify(images, self.spec, self.logits, invert)
 
-    def _prediction(self, probabilities: NDArray[np.float64]) -> Prediction:
-        index = int(probabilities.argmax())
-        return Prediction(
-            label=self.spec.labels[index],
-            index=index,
-            probability=float(probabilities[index]),
-            probabilities=tuple(float(value) for value in probabilities),
-        )
+
+def classify(
+    images: Sequence[ImageSource],
+    spec: ModelSpec,
+    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    invert: Invert = "auto",
+) -> list[Prediction]:
+    """Fit images to the input that `spec` describes, run them through `logits` in one call, and name the answers."""
+    if not images:
+        return []
+    pixels = [to_pixels(read_image(image, spec.channels), spec, invert) for image in images]
+    return [_prediction(row, spec) for row in softmax(logits(np.stack(pixels)))]
+
+
+def carries_spec(path: Path) -> bool:
+    """Whether a file can carry our metadata, seen from its bytes: nothing of it is run."""
+    return SPEC_MARK in read_model(path)
+
+
+def _refuse_foreign(path: Path) -> None:
+    content = read_model(path)
+    if SPEC_MARK in content:
+        return
+    try:
+        onnx_file.metadata_of(content)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path} is {error}") from None
+    raise ModelFileError(f"{path} carries no lenet-edge metadata (labels, input size, normalisation); {_NEXT}")
+
+
+def _prediction(probabilities: NDArray[np.float64], spec: ModelSpec) -> Prediction:
+    index = int(probabilities.argmax())
+    return Prediction(
+        label=spec.labels[index],
+        index=index,
+        probability=float(probabilities[index]),
+        probabilities=tuple(float(value) for value in probabilities),
+    )
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
