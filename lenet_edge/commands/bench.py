@@ -95,7 +95,7 @@ def print_bench(rows: list[Any], host: dict[str, Any]) -> None:
         ],
         [
             [
-                f"{row.backend} {row.format}" if row.backend != row.format else row.backend,
+                _name(row),
                 str(row.batch),
                 str(row.threads),
                 f"{row.p50_us:.1f}",
@@ -113,6 +113,12 @@ def print_bench(rows: list[Any], host: dict[str, Any]) -> None:
     console.say(f"{rows[0].calls} calls each; {versions}")
     for remark in slower_int8(rows):
         console.say(remark)
+
+
+def _name(row: Any) -> str:
+    if row.format == "foreign":
+        return Path(row.path).name
+    return f"{row.backend} {row.format}" if row.backend != row.format else str(row.backend)
 
 
 def slower_int8(rows: list[Any]) -> list[str]:
