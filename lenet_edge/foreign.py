@@ -1,18 +1,14 @@
-"""Classifiers of other tools, opened with what the command line says of them. Needs no torch."""
+"""Classifiers of other tools: their labels and their accuracy. Needs no torch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import typer
 
 from lenet_edge.datasets import ImageData
 from lenet_edge.statistics import wilson_interval
-from lenet_edge_runtime.classifier import carries_spec
 from lenet_edge_runtime.errors import DataError
 from lenet_edge_runtime.foreign import ForeignClassifier
-from lenet_edge_runtime.guard import Guard, Limits
 
 FORMAT = "foreign"  # in tables and JSON, where a file of ours has its format's name
 
@@ -27,30 +23,6 @@ class ForeignAccuracy:
     images: int
     accuracy: float
     accuracy_ci95: tuple[float, float]
-
-
-def open_foreign(
-    files: Sequence[Path],
-    labels: str | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    seconds: float | None = None,
-) -> list[ForeignClassifier]:
-    """Open the files as `--labels`, `--mean` and `--std` describe them, all under one limit of time.
-
-    Without any of the options the list is empty: the files are ours. Contradictions are usage errors.
-    """
-    if labels is None:
-        if mean or std or seconds is not None:
-            raise typer.BadParameter("--mean, --std and --time-limit go with --labels, for another tool's classifier")
-        return []
-    if not files:
-        raise typer.BadParameter("--labels describes a file: give its path")
-    for path in files:
-        if carries_spec(path):
-            raise typer.BadParameter(f"{path} carries its own labels and normalisation: leave out --labels")
-    guard = Guard(Limits() if seconds is None else Limits(seconds=seconds))
-    return [ForeignClassifier(path, read_labels(labels), mean or (), std or (), guard) for path in files]
 
 
 def read_labels(text: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from lenet_edge.options import (
     RunOption,
     StdOption,
     TimeLimitOption,
+    open_foreign,
 )
 
 NAME = "bench"
@@ -44,7 +45,6 @@ def run(
     """
     batches, thread_counts = _counts("--batch", batch), _counts("--threads", threads)
     from lenet_edge.benchmarking import BenchPlan, bench, bench_foreign, describe_bench_host
-    from lenet_edge.foreign import open_foreign
 
     plan = BenchPlan(rounds=rounds, calls=calls)
     if foreign := open_foreign(files or [], labels, mean, std, time_limit):
@@ -116,7 +116,9 @@ def print_bench(rows: list[Any], host: dict[str, Any]) -> None:
 
 
 def _name(row: Any) -> str:
-    if row.format == "foreign":
+    from lenet_edge.foreign import FORMAT
+
+    if row.format == FORMAT:
         return Path(row.path).name
     return f"{row.backend} {row.format}" if row.backend != row.format else str(row.backend)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lenet_edge import console
-from lenet_edge.options import JsonOption, LabelsOption, MeanOption, StdOption, TimeLimitOption
+from lenet_edge.options import JsonOption, LabelsOption, MeanOption, StdOption, TimeLimitOption, open_foreign
 from lenet_edge_exporters.formats import FORMATS
 
 NAME = "predict"
@@ -39,7 +39,6 @@ def run(
     """
     if invert not in ("auto", "yes", "no"):
         raise typer.BadParameter(f"--invert is auto, yes or no, got {invert!r}")
-    from lenet_edge.foreign import open_foreign
     from lenet_edge_runtime import Classifier
 
     model, images = _model_and_images(paths)

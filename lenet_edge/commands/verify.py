@@ -17,6 +17,7 @@ from lenet_edge.options import (
     RunOption,
     StdOption,
     TimeLimitOption,
+    open_foreign,
 )
 
 NAME = "verify"
@@ -45,8 +46,6 @@ def run(
 
     Example: lenet-edge verify --max-drop 0.3
     """
-    from lenet_edge.foreign import open_foreign
-
     if foreign := open_foreign(files or [], labels, mean, std, time_limit):
         if run is not None or max_drop is not None:
             raise typer.BadParameter("--run and --max-drop compare with a run's model: another tool's file has none")
@@ -99,7 +98,7 @@ def _verify_foreign(classifiers: list[Any], dataset: str | None, data_dir: Path 
         console.print_json({"passed": True, "reference": None, "models": found})
         return
     console.print_table(
-        f"{len(data.test_labels):,} test images of {data.name}; no reference to compare with",
+        f"on {len(data.test_labels):,} test images of {data.name}",
         ["file", "accuracy", "95 % interval"],
         [
             [

@@ -134,6 +134,10 @@ class ForeignClassifier:
             answers = np.log(np.maximum(answers, np.finfo(np.float32).tiny))
         return answers[PROBES:]
 
+    def predict(self, image: ImageSource, invert: Invert = "auto") -> Prediction:
+        """Classify one image."""
+        return self.predict_batch([image], invert)[0]
+
     def predict_batch(self, images: Sequence[ImageSource], invert: Invert = "auto") -> list[Prediction]:
         """Classify images, as `Classifier.predict_batch` does; "auto" inverts none: their polarity is not known."""
         return classify(images, self.spec, self.logits, invert)
