@@ -33,7 +33,8 @@ class Classifier:
     """An ONNX or ORT file exported by lenet-edge, opened once; `predict` may be called from several threads.
 
     `spec` is what the file says of itself, `metadata` all of its metadata. Raises ModelFileError for a file that
-    is not a model, or carries no spec.
+    is not a model, or carries no spec. A file with our metadata is trusted: it runs in this process, without limits,
+    and metadata can be forged. `foreign.ForeignClassifier` is for files that nobody vouches for.
     """
 
     def __init__(self, path: Path | str, threads: int = 1) -> None:
@@ -106,7 +107,7 @@ def _refuse_foreign(path: Path) -> None:
     if SPEC_MARK in content:
         return
     try:
-        onnx_file.metadata_of(content)
+        onnx_file.check_is_model(content)
     except ModelFileError as error:
         raise ModelFileError(f"{path} is {error}") from None
     raise ModelFileError(f"{path} carries no lenet-edge metadata (labels, input size, normalisation); {_NEXT}")

@@ -33,12 +33,10 @@ def summarise(content: bytes) -> OnnxSummary:
     """Walk through a serialized ModelProto; raise ModelFileError where it is none."""
     view = memoryview(content)
     model = _fields(view)
-    graphs = [value for number, value in model if number == 7 and isinstance(value, memoryview)]
-    if len(graphs) != 1:
-        raise ModelFileError("not an ONNX model: it holds no graph")
-    initializers = _messages(graphs[0], 5)
+    graph = _graph(content)
+    initializers = _messages(graph, 5)
     functions = [node for function in _messages(view, 25) for node in _messages(function, 7)]
-    nodes = list(_nodes([*_messages(graphs[0], 1), *functions]))
+    nodes = list(_nodes([*_messages(graph, 1), *functions]))
     digest = hashlib.sha256()
     for tensor in initializers:
         digest.update(len(tensor).to_bytes(8, "little"))
@@ -49,8 +47,13 @@ def summarise(content: bytes) -> OnnxSummary:
         operators=dict(sorted(_count_operators(nodes).items())),
         initializer_bytes=sum(len(tensor) for tensor in initializers),
         initializers_sha256=digest.hexdigest(),
-        has_external_data=any(map(_is_external, _tensors(graphs[0], nodes))),
+        has_external_data=any(map(_is_external, _tensors(graph, nodes))),
     )
+
+
+def check_is_model(content: bytes) -> None:
+    """Look at the outermost message alone; raise ModelFileError where it is no ModelProto."""
+    _graph(content)
 
 
 def append_metadata(content: bytes, entries: dict[str, str]) -> bytes:
@@ -72,6 +75,13 @@ def metadata_of(content: bytes) -> dict[str, str]:
         }
         found[texts.get(1, "")] = texts.get(2, "")
     return found
+
+
+def _graph(content: bytes) -> memoryview:
+    graphs = _messages(memoryview(content), 7)
+    if len(graphs) != 1:
+        raise ModelFileError("not an ONNX model: it holds no graph")
+    return graphs[0]
 
 
 def _nodes(nodes: list[memoryview], depth: int = 0) -> Iterator[memoryview]:
