@@ -1,9 +1,15 @@
-"""Options that more than one command has."""
+"""Options that more than one command has, and what those for another tool's classifier mean together."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from lenet_edge_runtime.foreign import ForeignClassifier
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 DataDirOption = Annotated[
@@ -23,7 +29,55 @@ FilesArgument = Annotated[
     list[Path] | None,
     typer.Argument(help="Exported files; without any, all those of the run.", show_default=False),
 ]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="For another tool's ONNX classifier: its labels by commas, or a text file with one a line.",
+        show_default=False,
+    ),
+]
+MeanOption = Annotated[
+    list[float] | None,
+    typer.Option(help="With --labels: the mean of pixels in [0, 1] it was trained with; once, or once a channel."),
+]
+StdOption = Annotated[
+    list[float] | None,
+    typer.Option(help="With --labels: the standard deviation, like --mean."),
+]
+TimeLimitOption = Annotated[
+    float | None,
+    typer.Option(min=1.0, help="With --labels: seconds that the file may run.  [default: 25]", show_default=False),
+]
 RunOption = Annotated[
     Path | None,
     typer.Option("--run", help="The run the files belong to; the latest finished one by default."),
 ]
+
+
+def open_foreign(
+    files: Sequence[Path],
+    labels: str | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    seconds: float | None = None,
+) -> list[ForeignClassifier]:
+    """Open the files as `--labels`, `--mean` and `--std` describe them, all under one limit of time.
+
+    Without any of the options the list is empty: the files are ours. Contradictions are usage errors.
+    """
+    from lenet_edge.foreign import read_labels
+    from lenet_edge_runtime.classifier import carries_spec
+    from lenet_edge_runtime.foreign import ForeignClassifier
+    from lenet_edge_runtime.guard import Guard, Limits
+
+    if labels is None:
+        if mean or std or seconds is not None:
+            raise typer.BadParameter("--mean, --std and --time-limit go with --labels, for another tool's classifier")
+        return []
+    if not files:
+        raise typer.BadParameter("--labels describes a file: give its path")
+    for path in files:
+        if carries_spec(path):
+            raise typer.BadParameter(f"{path} carries its own labels and normalisation: leave out --labels")
+    guard = Guard(Limits() if seconds is None else Limits(seconds=seconds))
+    return [ForeignClassifier(path, read_labels(labels), mean or (), std or (), guard) for path in files]

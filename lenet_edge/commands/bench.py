@@ -1,12 +1,23 @@
 """`lenet-edge bench`."""
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from lenet_edge import console
-from lenet_edge.options import DataDirOption, FilesArgument, JsonOption, RunOption
-from lenet_edge_runtime.errors import RunError
+from lenet_edge.options import (
+    DataDirOption,
+    FilesArgument,
+    JsonOption,
+    LabelsOption,
+    MeanOption,
+    RunOption,
+    StdOption,
+    TimeLimitOption,
+    open_foreign,
+)
 
 NAME = "bench"
 
@@ -18,36 +29,52 @@ def run(
     threads: Annotated[str, typer.Option(help="Threads of every backend; several counts by commas.")] = "1",
     rounds: Annotated[int, typer.Option(min=2, help="Rounds, each with fresh sessions in shuffled order.")] = 10,
     calls: Annotated[int, typer.Option(min=1, help="Timed calls a round; p99 needs 662 in all.")] = 100,
+    labels: LabelsOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    time_limit: TimeLimitOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure latency on onnxruntime beside PyTorch, interleaved over fresh sessions.
 
+    Files whose run is not here, or without torch, are timed alone on the images that they carry. With --labels they
+    may be another tool's ONNX classifiers; those are timed in a process of its own, under limits.
+
     Example: lenet-edge bench --batch 1,64
     """
     batches, thread_counts = _counts("--batch", batch), _counts("--threads", threads)
-    from lenet_edge.benchmarking import BenchPlan, bench, describe_bench_host
-    from lenet_edge.exported import exported_files, run_of
-    from lenet_edge.reference import load_run_data
-    from lenet_edge.runs import find_run
+    from lenet_edge.benchmarking import BenchPlan, bench, bench_foreign, describe_bench_host
 
-    found = run_of(files[0]) if files and run is None else find_run(run)
-    if found is None:
-        raise RunError(f"the run that {files[0]} was exported from is not here; name it by --run")  # type: ignore[index]
-    data = load_run_data(found, found.read(), data_dir)
-    rows = bench(
-        files or exported_files(found),
-        found,
-        data.test_pixels[:1000],
-        batches=batches,
-        threads=thread_counts,
-        plan=BenchPlan(rounds=rounds, calls=calls),
-    )
+    plan = BenchPlan(rounds=rounds, calls=calls)
+    if foreign := open_foreign(files or [], labels, mean, std, time_limit):
+        rows = bench_foreign(foreign, batches=batches, threads=thread_counts, plan=plan)
+    else:
+        found, chosen, images = _contenders(files, run, data_dir)
+        rows = bench(chosen, found, images, batches=batches, threads=thread_counts, plan=plan)
     host = describe_bench_host()
     if as_json:
         console.print_json({"host": host, "rows": rows})
     else:
         print_bench(rows, host)
+
+
+def _contenders(files: list[Path] | None, run: Path | None, data_dir: Path | None) -> tuple[Any, list[Path], Any]:
+    """The run beside whose PyTorch model files are timed (None without it or torch), the files, and images."""
+    from lenet_edge.benchmarking import known_images
+    from lenet_edge.exported import exported_files, run_of
+    from lenet_edge.runs import find_run
+    from lenet_edge_exporters.formats import format_of
+
+    found = run_of(files[0]) if files and run is None else find_run(run)
+    chosen = files or exported_files(found)  # type: ignore[arg-type]  # without files find_run found one
+    if found is not None and find_spec("torch"):
+        from lenet_edge.reference import load_run_data
+
+        return found, chosen, load_run_data(found, found.read(), data_dir).test_pixels[:1000]
+    if not files:
+        chosen = [path for path in chosen if format_of(path).backend == "onnxruntime"]
+    return None, chosen, known_images(chosen)
 
 
 def print_bench(rows: list[Any], host: dict[str, Any]) -> None:
@@ -68,7 +95,7 @@ def print_bench(rows: list[Any], host: dict[str, Any]) -> None:
         ],
         [
             [
-                f"{row.backend} {row.format}" if row.backend != row.format else row.backend,
+                _name(row),
                 str(row.batch),
                 str(row.threads),
                 f"{row.p50_us:.1f}",
@@ -76,7 +103,7 @@ def print_bench(rows: list[Any], host: dict[str, Any]) -> None:
                 f"{row.p90_us:.1f}",
                 "-" if row.p99_us is None else f"{row.p99_us:.1f}",
                 f"{row.images_per_second:,.0f}",
-                f"{row.relative_to_pytorch:.3f}",
+                "-" if row.relative_to_pytorch is None else f"{row.relative_to_pytorch:.3f}",
                 console.kilobytes(row.bytes),
             ]
             for row in rows
@@ -86,6 +113,14 @@ def print_bench(rows: list[Any], host: dict[str, Any]) -> None:
     console.say(f"{rows[0].calls} calls each; {versions}")
     for remark in slower_int8(rows):
         console.say(remark)
+
+
+def _name(row: Any) -> str:
+    from lenet_edge.foreign import FORMAT
+
+    if row.format == FORMAT:
+        return Path(row.path).name
+    return f"{row.backend} {row.format}" if row.backend != row.format else str(row.backend)
 
 
 def slower_int8(rows: list[Any]) -> list[str]:

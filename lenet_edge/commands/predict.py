@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lenet_edge import console
-from lenet_edge.options import JsonOption
+from lenet_edge.options import JsonOption, LabelsOption, MeanOption, StdOption, TimeLimitOption, open_foreign
 from lenet_edge_exporters.formats import FORMATS
 
 NAME = "predict"
@@ -25,9 +25,15 @@ def run(
         str,
         typer.Option(help="auto, yes or no: whether images are dark on light where the model wants light on dark."),
     ] = "auto",
+    labels: LabelsOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    time_limit: TimeLimitOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Classify images with an exported ONNX or ORT file.
+
+    With --labels the file may be another tool's ONNX classifier; it is run in a process of its own, under limits.
 
     Example: lenet-edge predict lenet5-mnist.int8.onnx digit.png
     """
@@ -36,8 +42,9 @@ def run(
     from lenet_edge_runtime import Classifier
 
     model, images = _model_and_images(paths)
-    classifier = Classifier(model)
-    predictions = [classifier.predict(image, invert) for image in images]  # type: ignore[arg-type]
+    foreign = open_foreign([model], labels, mean, std, time_limit)
+    classifier = foreign[0] if foreign else Classifier(model)
+    predictions = classifier.predict_batch(images, invert)  # type: ignore[arg-type]
     if as_json:
         console.print_json(
             [{"path": str(path), **vars(prediction)} for path, prediction in zip(images, predictions, strict=True)]

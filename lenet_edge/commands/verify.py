@@ -6,7 +6,19 @@ from typing import Annotated, Any
 import typer
 
 from lenet_edge import console
-from lenet_edge.options import DataDirOption, DatasetHelp, FilesArgument, JsonOption, MaxDropOption, RunOption
+from lenet_edge.options import (
+    DataDirOption,
+    DatasetHelp,
+    FilesArgument,
+    JsonOption,
+    LabelsOption,
+    MaxDropOption,
+    MeanOption,
+    RunOption,
+    StdOption,
+    TimeLimitOption,
+    open_foreign,
+)
 
 NAME = "verify"
 
@@ -19,16 +31,26 @@ def run(
         typer.Option(help=f"Test images: {DatasetHelp}  [default: the run's own]", show_default=False),
     ] = None,
     max_drop: MaxDropOption = None,
+    labels: LabelsOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    time_limit: TimeLimitOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check exported files: their own evidence, and their accuracy against the PyTorch model on the test set.
 
     A file whose run is not here (or without torch) is checked on its own evidence alone: the seal over its bytes, its
-    known answers, its card, and with --dataset its accuracy against the card's. Exit 3 when a file fails.
+    known answers, its card, and with --dataset its accuracy against the card's. Exit 3 when a file fails. With --labels
+    and --dataset the accuracy of another tool's ONNX classifier is measured, in a process of its own, under limits.
 
     Example: lenet-edge verify --max-drop 0.3
     """
+    if foreign := open_foreign(files or [], labels, mean, std, time_limit):
+        if run is not None or max_drop is not None:
+            raise typer.BadParameter("--run and --max-drop compare with a run's model: another tool's file has none")
+        _verify_foreign(foreign, dataset, data_dir, as_json)
+        return
     found = _run_to_compare_with(files, run)
     if found is None:
         passed = _verify_alone(files or [], dataset, data_dir, as_json)
@@ -62,6 +84,31 @@ def _verify_alone(files: list[Path], dataset: str | None, data_dir: Path | None,
     else:
         _print_evidence(found)
     return passed
+
+
+def _verify_foreign(classifiers: list[Any], dataset: str | None, data_dir: Path | None, as_json: bool) -> None:
+    from lenet_edge.datasets import load_dataset
+    from lenet_edge.foreign import measure_accuracy
+
+    if dataset is None:
+        raise typer.BadParameter("give --dataset: another tool's file has no card and no known answers to verify")
+    data = load_dataset(dataset, data_dir)
+    found = [measure_accuracy(classifier, data) for classifier in classifiers]
+    if as_json:
+        console.print_json({"passed": True, "reference": None, "models": found})
+        return
+    console.print_table(
+        f"on {len(data.test_labels):,} test images of {data.name}",
+        ["file", "accuracy", "95 % interval"],
+        [
+            [
+                Path(item.path).name,
+                console.percent(item.accuracy),
+                " to ".join(console.percent(end) for end in item.accuracy_ci95),
+            ]
+            for item in found
+        ],
+    )
 
 
 def _verify_against(

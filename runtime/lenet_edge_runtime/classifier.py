@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_edge_runtime import onnx_file
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.images import ImageSource, Invert, read_image, to_input, to_pixels
 from lenet_edge_runtime.proof import Proof, prove
 from lenet_edge_runtime.sessions import open_session, read_model
-from lenet_edge_runtime.spec import ModelSpec, input_type_of
+from lenet_edge_runtime.spec import PREFIX, ModelSpec, input_type_of
 
 TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}  # in onnxruntime's words
+_NEXT = "export it with 'lenet-edge export', or, for another tool's classifier, give --labels, --mean and --std"
+SPEC_MARK = (PREFIX + "labels").encode()  # stands in every file of ours, ONNX or ORT
 LOGITS_BATCH = 256  # images a call in `logits`: large enough to hide the call, small enough for a small machine
 
 
@@ -32,18 +35,20 @@ class Classifier:
 
     `spec` is what the file says of itself, `metadata` all of its metadata. Images are given as raw pixels whatever
     the file takes: those for a file with a float32 input are normalised here. Raises ModelFileError for a file that
-    is not a model, or carries no spec.
+    is not a model, or carries no spec. A file with our metadata is trusted: it runs in this process, without limits,
+    and metadata can be forged. `foreign.ForeignClassifier` is for files that nobody vouches for.
     """
 
     def __init__(self, path: Path | str, threads: int = 1) -> None:
         self._path = Path(path)
+        _refuse_foreign(self._path)  # unopened: onnxruntime runs parts of a graph as it opens it
         self._session = open_session(path, threads)
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         try:
             self.spec = ModelSpec.from_metadata(self.metadata)
             self._input_type = input_type_of(self.metadata)
         except ModelFileError as error:
-            raise ModelFileError(f"{path}: {error}; export it with 'lenet-edge export'") from None
+            raise ModelFileError(f"{path}: {error}; {_NEXT}") from None
         self._input = self._session.get_inputs()[0]
         stated = self.spec.input_shape(self._input_type)
         if self._input.type != TYPES[self._input_type] or tuple(self._input.shape[1:]) != stated:
@@ -80,22 +85,49 @@ class Classifier:
 
     def predict_batch(self, images: Sequence[ImageSource], invert: Invert = "auto") -> list[Prediction]:
         """Classify several images in one call; an empty sequence gives an empty list."""
-        if not images:
-            return []
-        pixels = [to_pixels(read_image(image, self.spec.channels), self.spec, invert) for image in images]
-        return [self._prediction(row) for row in softmax(self.logits(np.stack(pixels)))]
+        return classify(images, self.spec, self.logits, invert)
 
     def _fed(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
         return to_input(pixels, self.spec, self._input_type)
 
-    def _prediction(self, probabilities: NDArray[np.float64]) -> Prediction:
-        index = int(probabilities.argmax())
-        return Prediction(
-            label=self.spec.labels[index],
-            index=index,
-            probability=float(probabilities[index]),
-            probabilities=tuple(float(value) for value in probabilities),
-        )
+
+def classify(
+    images: Sequence[ImageSource],
+    spec: ModelSpec,
+    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    invert: Invert = "auto",
+) -> list[Prediction]:
+    """Fit images to the input that `spec` describes, run them through `logits` in one call, and name the answers."""
+    if not images:
+        return []
+    pixels = [to_pixels(read_image(image, spec.channels), spec, invert) for image in images]
+    return [_prediction(row, spec) for row in softmax(logits(np.stack(pixels)))]
+
+
+def carries_spec(path: Path) -> bool:
+    """Whether a file can carry our metadata, seen from its bytes: nothing of it is run."""
+    return SPEC_MARK in read_model(path)
+
+
+def _refuse_foreign(path: Path) -> None:
+    content = read_model(path)
+    if SPEC_MARK in content:
+        return
+    try:
+        onnx_file.check_is_model(content)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path} is {error}") from None
+    raise ModelFileError(f"{path} carries no lenet-edge metadata (labels, input size, normalisation); {_NEXT}")
+
+
+def _prediction(probabilities: NDArray[np.float64], spec: ModelSpec) -> Prediction:
+    index = int(probabilities.argmax())
+    return Prediction(
+        label=spec.labels[index],
+        index=index,
+        probability=float(probabilities[index]),
+        probabilities=tuple(float(value) for value in probabilities),
+    )
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ NodeProto, AttributeProto, TensorProto); wire format: protobuf.dev/programming-g
 """
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from lenet_edge_runtime.errors import ModelFileError
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_DEPTH = 8  # of graphs within attributes of nodes; a hostile file nests thousands
+_MAX_FIELDS = 2**20  # of one message, two bytes each at the least: a file of nothing else would fill the memory
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,10 @@ def summarise(content: bytes) -> OnnxSummary:
     """Walk through a serialized ModelProto; raise ModelFileError where it is none."""
     view = memoryview(content)
     model = _fields(view)
-    graphs = [value for number, value in model if number == 7 and isinstance(value, memoryview)]
-    if len(graphs) != 1:
-        raise ModelFileError("not an ONNX model: it holds no graph")
-    initializers = _messages(graphs[0], 5)
+    graph = _graph(content)
+    initializers = _messages(graph, 5)
+    functions = [node for function in _messages(view, 25) for node in _messages(function, 7)]
+    nodes = list(_nodes([*_messages(graph, 1), *functions]))
     digest = hashlib.sha256()
     for tensor in initializers:
         digest.update(len(tensor).to_bytes(8, "little"))
@@ -42,14 +44,16 @@ def summarise(content: bytes) -> OnnxSummary:
     return OnnxSummary(
         ir_version=next((value for number, value in model if number == 1 and isinstance(value, int)), 0),
         opsets=dict(_opset(entry) for entry in _messages(view, 8)),
-        operators=dict(sorted(_count_operators(graphs[0]).items())),
+        operators=dict(sorted(_count_operators(nodes).items())),
         initializer_bytes=sum(len(tensor) for tensor in initializers),
         initializers_sha256=digest.hexdigest(),
-        # TensorProto.external_data and data_location == EXTERNAL
-        has_external_data=any(
-            number == 13 or (number, value) == (14, 1) for t in initializers for number, value in _fields(t)
-        ),
+        has_external_data=any(map(_is_external, _tensors(graph, nodes))),
     )
+
+
+def check_is_model(content: bytes) -> None:
+    """Look at the outermost message alone; raise ModelFileError where it is no ModelProto."""
+    _graph(content)
 
 
 def append_metadata(content: bytes, entries: dict[str, str]) -> bytes:
@@ -73,11 +77,30 @@ def metadata_of(content: bytes) -> dict[str, str]:
     return found
 
 
-def _count_operators(graph: memoryview, depth: int = 0) -> Counter[str]:
+def _graph(content: bytes) -> memoryview:
+    graphs = _messages(memoryview(content), 7)
+    if len(graphs) != 1:
+        raise ModelFileError("not an ONNX model: it holds no graph")
+    return graphs[0]
+
+
+def _nodes(nodes: list[memoryview], depth: int = 0) -> Iterator[memoryview]:
+    """These nodes and all within the graphs in their attributes."""
     if depth > _MAX_DEPTH:
         raise ModelFileError(f"the model nests graphs more than {_MAX_DEPTH} deep; that is not a classifier")
+    for node in nodes:
+        yield node
+        for graph in _subgraphs(node):
+            yield from _nodes(_messages(graph, 1), depth + 1)
+
+
+def _subgraphs(node: memoryview) -> list[memoryview]:
+    return [graph for attribute in _messages(node, 5) for number in (6, 11) for graph in _messages(attribute, number)]
+
+
+def _count_operators(nodes: list[memoryview]) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for node in _messages(graph, 1):
+    for node in nodes:
         names = {
             number: bytes(value).decode("utf-8", "replace")
             for number, value in _fields(node)
@@ -85,10 +108,24 @@ def _count_operators(graph: memoryview, depth: int = 0) -> Counter[str]:
         }
         domain = names.get(7, "")
         counts[f"{domain}::{names.get(4, '')}" if domain not in ("", "ai.onnx") else names.get(4, "")] += 1
-        for attribute in _messages(node, 5):
-            for inner in (*_messages(attribute, 6), *_messages(attribute, 11)):
-                counts += _count_operators(inner, depth + 1)
     return counts
+
+
+def _tensors(graph: memoryview, nodes: list[memoryview]) -> Iterator[memoryview]:
+    """Every TensorProto: initializers, dense and sparse, of all graphs, and those in attributes of nodes."""
+    for holder in (graph, *(inner for node in nodes for inner in _subgraphs(node))):
+        yield from _messages(holder, 5)
+        for sparse in _messages(holder, 15):
+            yield from (*_messages(sparse, 1), *_messages(sparse, 2))
+    for attribute in (item for node in nodes for item in _messages(node, 5)):
+        yield from (*_messages(attribute, 5), *_messages(attribute, 10))
+        for sparse in (*_messages(attribute, 22), *_messages(attribute, 23)):
+            yield from (*_messages(sparse, 1), *_messages(sparse, 2))
+
+
+def _is_external(tensor: memoryview) -> bool:
+    """Whether it has TensorProto.external_data, or data_location == EXTERNAL."""
+    return any(number == 13 or (number, value) == (14, 1) for number, value in _fields(tensor))
 
 
 def _opset(entry: memoryview) -> tuple[str, int]:
@@ -107,7 +144,10 @@ def _messages(view: memoryview, wanted: int) -> list[memoryview]:
 
 def _fields(view: memoryview) -> list[tuple[int, int | memoryview]]:
     """The fields of a message: (number, varint or bytes); fixed-width ones as bytes."""
-    return list(_walk(view))
+    fields = list(itertools.islice(_walk(view), _MAX_FIELDS + 1))
+    if len(fields) > _MAX_FIELDS:
+        raise ModelFileError(f"not an ONNX model for this tool: a message has more than {_MAX_FIELDS:,} fields")
+    return fields
 
 
 def _walk(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:

@@ -1,0 +1,108 @@
+"""Files that nobody vouches for run in a child process, with limits on its time and memory.
+
+onnxruntime computes constant parts of a graph when it opens it, so that merely opening a hostile file can take for
+ever or ask for 100 GB, and a fault in a kernel takes the whole process with it. Whatever happens to the child
+(`worker.py`), the parent gets an answer or one ModelFileError.
+"""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_edge_runtime.errors import ModelFileError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a foreign file may use. An image classifier for a device is far below all of them."""
+
+    seconds: float = 25.0  # of wall clock, for all that one guard runs: with what comes around it below 30
+    memory_bytes: int = 4 * 2**30  # of address space, on systems that limit it (Linux; not Windows, not macOS)
+    file_bytes: int = 256 * 2**20
+    nodes: int = 2000  # ResNet-152 has 515
+    side: int = 1024  # pixels
+
+
+class Guard:
+    """Starts the children; their time together is limited, counted from when the guard was made."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._end = time.monotonic() + self.limits.seconds
+
+    def ask(
+        self, verb: str, paths: Sequence[Path], arrays: Sequence[NDArray[np.generic]] = (), **fields: int
+    ) -> tuple[dict[str, Any], NDArray[np.generic] | None]:
+        """Have a child do `verb` (a function of `worker.py`) on files and arrays; return its answer.
+
+        Raises ModelFileError for what the child found wrong, and where it crashed or was stopped.
+        """
+        names = ", ".join(map(str, paths))
+        request = {
+            "verb": verb,
+            "paths": list(map(str, paths)),
+            "limits": asdict(self.limits),
+            "arrays": len(arrays),
+            **fields,
+        }
+        content = io.BytesIO(json.dumps(request).encode() + b"\n")
+        content.seek(0, io.SEEK_END)
+        for array in arrays:
+            np.lib.format.write_array(content, np.ascontiguousarray(array), allow_pickle=False)
+        left = self._end - time.monotonic()
+        try:
+            child = subprocess.run(
+                # -P: a folder that happens to hold a numpy.py is not where the child imports from.
+                [sys.executable, "-P", "-B", "-m", "lenet_edge_runtime.worker"],
+                input=content.getbuffer(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                timeout=max(left, 0.001),
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ModelFileError(self._too_slow(names)) from None
+        if child.returncode == -getattr(signal, "SIGXCPU", 0) != 0:
+            raise ModelFileError(self._too_slow(names))
+        return _answer(child, names)
+
+    def _too_slow(self, names: str) -> str:
+        return (
+            f"{names} was stopped: it is not done after {self.limits.seconds:g} s; "
+            f"if you know where it comes from, allow it more by --time-limit"
+        )
+
+
+def _environment() -> dict[str, str]:
+    """The parent's, with its import path, and no threads of BLAS: each takes up address space."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _answer(child: "subprocess.CompletedProcess[bytes]", names: str) -> tuple[dict[str, Any], Any]:
+    stream = io.BytesIO(child.stdout)
+    try:
+        answer = json.loads(stream.readline())
+    except ValueError:
+        how = signal.Signals(-child.returncode).name if child.returncode < 0 else f"exit code {child.returncode}"
+        raise ModelFileError(f"{names} crashes onnxruntime ({how}): do not use it") from None
+    if "error" in answer:
+        raise ModelFileError(_printable(answer["error"]))
+    return answer, np.lib.format.read_array(stream, allow_pickle=False) if answer["array"] else None
+
+
+def _printable(text: str) -> str:
+    """One line without control characters: names within a file may hold a terminal's escape sequences."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
