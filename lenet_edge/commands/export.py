@@ -132,12 +132,15 @@ def run(
         if report.calibration_draws:
             print_draws(report.calibration_draws)
         print_artifacts(report.artifacts)
+        say_what_stays_float(report.artifacts)
         console.say(f"the model card: {report.model_card}")
     if not report.passed:
         if report.sensitivity and not as_json:
             print_sensitivity(report.sensitivity)
         card = next(item.card for item in report.artifacts if item.card and not item.passed)
         console.say(why_it_failed(card["max_drop_pp"], card["images"]))
+        if report.sensitivity:
+            console.say("'lenet-edge train --qat' fine-tunes the run for int8")
         raise typer.Exit(3)
     console.say("next: lenet-edge verify")
 
@@ -177,6 +180,16 @@ def print_artifacts(artifacts: list[Any]) -> None:
             for item in artifacts
         ],
     )
+
+
+def say_what_stays_float(artifacts: list[Any]) -> None:
+    """Name the nodes of the int8 file that onnxruntime computes in float, where there are any."""
+    from lenet_edge.commands.info import describe
+
+    for item in artifacts:
+        if item.format == "int8" and (nodes := describe(item.path)["metadata"]["float_nodes"]):
+            names = ", ".join(f"{node['op_type']} {node['name']}" for node in nodes)
+            console.say(f"{item.path.name} computes in float: {names}")
 
 
 def print_selection(selection: Any) -> None:
