@@ -7,11 +7,12 @@ import torch
 
 from lenet_edge import checkpoints
 from lenet_edge.datasets import ImageData
+from lenet_edge.history import write_history
 from lenet_edge.models import LeNet5
 from lenet_edge.quantization_aware import FakeQuantized, fold_batch_norm
 from lenet_edge.recipes import Recipe
 from lenet_edge.runs import FakeQuantization, Run, RunRecord, create_run, find_run
-from lenet_edge.training import Trainer, start_record, write_history
+from lenet_edge.training import Trainer, start_record
 from lenet_edge_runtime.errors import RunError
 from lenet_edge_runtime.sessions import sha256_of
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lenet_edge import statistics
 from lenet_edge.comparison import strict_max_drop
 from lenet_edge_exporters import ExportJob, int8, onnx
-from lenet_edge_exporters.int8 import Layer
+from lenet_edge_exporters.layers import Layer, layers_of
 from lenet_edge_runtime.latency import Opener, Timing, measure
 
 EXHAUSTIVE_LAYERS = 6  # 63 subsets; more layers are tried greedily
@@ -153,7 +153,7 @@ class _Bench:
     ) -> None:
         self._job, self._pixels, self._labels, self._folder, self._meter = job, pixels, labels, folder, meter
         model = onnx.build(job)
-        self.layers = int8.layers_of(model)
+        self.layers = layers_of(model)
         self._int8 = int8.exporter(job, model)
         self._paths: dict[tuple[Layer, ...], Path] = {(): folder / "float32.onnx"}
         self._paths[()].write_bytes(onnx.serialise(model, job.metadata("onnx")))

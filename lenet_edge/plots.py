@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lenet_edge.history import Epoch
 from lenet_edge.layer_selection import Selection
-from lenet_edge.training import Epoch
 from lenet_edge_exporters import atomic
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Self
 from rich import progress
 from rich.console import Console
 
-from lenet_edge.training import Epoch, Progress, Watcher
+from lenet_edge.history import Epoch
+from lenet_edge.training import Progress, Watcher
 
 
 class ConsoleWatcher(Watcher):

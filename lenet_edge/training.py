@@ -4,13 +4,11 @@ Slicing one tensor gave 6,300 to 6,900 images a second where a DataLoader with p
 2-core machine). The final weights are an exponential moving average of the trained ones.
 """
 
-import csv
-import io
 import math
 import platform
 import statistics
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,11 +20,11 @@ from lenet_edge import checkpoints
 from lenet_edge.augmentation import Augmentation, augment
 from lenet_edge.checkpoints import TrainingState
 from lenet_edge.datasets import ImageData, split_indices
+from lenet_edge.history import Epoch, read_history, write_history
 from lenet_edge.models import LeNet5, deployed_parameters
 from lenet_edge.quantization_aware import FakeQuantized
 from lenet_edge.recipes import Recipe
 from lenet_edge.runs import Run, RunRecord, now
-from lenet_edge_exporters import atomic
 from lenet_edge_exporters.pixels import PixelInput
 from lenet_edge_runtime.errors import LenetEdgeError, TrainingError
 from lenet_edge_runtime.host import installed_versions
@@ -45,23 +43,6 @@ class TrainingStopped(LenetEdgeError):  # noqa: N818 - not a fault
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of history.csv; accuracies are fractions, of augmented training images and of validation images.
-
-    `seconds` includes validation, `images_per_second` does not.
-    """
-
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
-    images_per_second: float
 
 
 @dataclass(frozen=True)
@@ -339,24 +320,6 @@ def logits_of(net: nn.Module, spec: ModelSpec, pixels: Tensor) -> Tensor:
 def accuracy_of(logits: Tensor, labels: Tensor) -> float:
     """Share of the rows of logits [n, classes] whose greatest is the label's, as an exact fraction in float64."""
     return int((logits.argmax(1) == labels).sum()) / len(labels)
-
-
-def read_history(run: Run) -> list[Epoch]:
-    """The rows of history.csv."""
-    with run.history_path.open(encoding="utf-8", newline="") as file:
-        return [
-            Epoch(epoch=int(row.pop("epoch")), **{key: float(value) for key, value in row.items()})
-            for row in csv.DictReader(file)
-        ]
-
-
-def write_history(run: Run, history: list[Epoch]) -> None:
-    """Write history.csv anew, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [item.name for item in fields(Epoch)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in history)
-    atomic.write_text(run.history_path, text.getvalue())
 
 
 def _metrics(trainer: Trainer, history: list[Epoch], data: ImageData) -> dict[str, float | int]:

@@ -19,8 +19,9 @@ from lenet_edge.runs import Run
 from lenet_edge.training import VALIDATION_SHARE
 from lenet_edge_exporters import ExportJob, executed, open_file
 from lenet_edge_exporters import int8 as int8_format
-from lenet_edge_exporters.int8 import calibrate, layers_of, quantize, quantize_layers
+from lenet_edge_exporters.int8 import calibrate, quantize, quantize_layers
 from lenet_edge_exporters.job import CALIBRATION_METHODS, Int8Options
+from lenet_edge_exporters.layers import layers_of
 from lenet_edge_exporters.onnx import build, load
 
 

@@ -32,7 +32,7 @@ from lenet_edge.plots import draw_selection
 from lenet_edge.runs import Run
 from lenet_edge.training import VALIDATION_SHARE
 from lenet_edge_exporters import ExportJob, int8, open_file
-from lenet_edge_exporters.int8 import Layer
+from lenet_edge_exporters.layers import Layer
 from lenet_edge_exporters.onnx import build, load
 from lenet_edge_runtime.latency import Opener, Timing
 

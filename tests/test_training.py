@@ -11,6 +11,7 @@ import torch
 from conftest import small_digits
 from lenet_edge import checkpoints
 from lenet_edge.datasets import ImageData
+from lenet_edge.history import read_history
 from lenet_edge.models import LeNet5
 from lenet_edge.recipes import RECIPES
 from lenet_edge.runs import Run
@@ -21,7 +22,6 @@ from lenet_edge.training import (
     Watcher,
     epochs_for,
     learning_rate_at,
-    read_history,
     resolve_device,
     start_record,
     train,

@@ -13,7 +13,6 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ import numpy as np
 
 from lenet_edge_exporters import activations, executed, folding
 from lenet_edge_exporters.job import CalibrationMethod, ExportJob, Images, Int8Options, Layers
+from lenet_edge_exporters.layers import chosen_layers, layers_of, left_in_float
 from lenet_edge_exporters.onnx import INPUT, OUTPUT, build, serialise
 from lenet_edge_exporters.pixel_blocks import widen_first_convolution
 
@@ -30,19 +30,9 @@ if TYPE_CHECKING:
 
 CAST = "pixels_as_float"
 ENDINGS = {"_quantized_scale": ".q8s", "_quantized": ".q8", "_zero_point": ".z", "_scale": ".s"}
-LAYER_TYPES = ("Conv", "Gemm", "MatMul")
 # A histogram spans -t to t, a uint8 activation behind a ReLU 0 to t: 512 levels are 256 on the side that is used.
 ENTROPY_HISTOGRAM = {"num_bins": 1024, "num_quantized_bins": 512}
 Ranges = dict[str, tuple[float, float]]  # activation -> least and greatest value that it is to hold
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer with weights, as the ONNX graph names it (`node`) and as the torch module does (`label`)."""
-
-    node: str
-    op_type: str
-    label: str
 
 
 def export(job: ExportJob) -> bytes:
@@ -94,29 +84,6 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     # What the quantizer's own pre-processing would do is done; without this mark it warns through the root logger.
     model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
     return model
-
-
-def layers_of(model: onnx.ModelProto) -> list[Layer]:
-    """The layers that can be quantized, in the order of the graph."""
-    weights = {item.name for item in model.graph.initializer}
-    return [
-        Layer(node.name, node.op_type, node.input[1].partition(".weight")[0].removeprefix("net."))
-        for node in model.graph.node
-        if node.op_type in LAYER_TYPES and node.input[1] in weights
-    ]
-
-
-def chosen_layers(model: onnx.ModelProto, layers: Layers) -> list[Layer]:
-    """The layers that `layers` means in this graph; raises ValueError where a name is none of them."""
-    known = layers_of(model)
-    if layers == "all":
-        return known
-    if layers == "linear":
-        return [layer for layer in known if layer.op_type != "Conv"]
-    if unknown := set(layers) - {layer.node for layer in known}:
-        names = ", ".join(layer.node for layer in known)
-        raise ValueError(f"no layer is called {', '.join(sorted(unknown))}; choose among {names}")
-    return [layer for layer in known if layer.node in layers]
 
 
 def calibrate(model: onnx.ModelProto, images: Images, method: CalibrationMethod) -> Ranges:
@@ -189,7 +156,7 @@ def quantize_layers(model: onnx.ModelProto, ranges: Ranges, images: Images, laye
             weight_type=QuantType.QUInt8,
             per_channel=True,
             op_types_to_quantize=activations.quantized_operators(),
-            nodes_to_exclude=_float_nodes(model, chosen_layers(model, layers)),
+            nodes_to_exclude=left_in_float(model, chosen_layers(model, layers)),
             extra_options={"WeightSymmetric": True, "TensorQuantOverrides": overrides},
         )
         quantized = onnx.load(path)
@@ -259,21 +226,6 @@ def _copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
 def _ends(range_value: tuple[Any, Any]) -> tuple[float, float]:
     low, high = (float(np.asarray(end).item()) for end in range_value)
     return low, high
-
-
-def _float_nodes(model: onnx.ModelProto, quantized: list[Layer]) -> list[str]:
-    """The nodes to leave in float: the other layers, and what stands between them and the next layer."""
-    layers = [layer.node for layer in layers_of(model)]
-    chosen = {layer.node for layer in quantized}
-    layer_before: dict[str, str] = {}  # value -> the layer that it comes from
-    found = []
-    for node in model.graph.node:
-        inherited = next((layer_before[name] for name in node.input if name in layer_before), layers[0])
-        layer = node.name if node.name in layers else inherited
-        layer_before.update(dict.fromkeys(node.output, layer))
-        if layer not in chosen:
-            found.append(node.name)
-    return found
 
 
 def _take_pixels(graph: onnx.GraphProto) -> None:

@@ -88,9 +88,10 @@ def run(
 
 def train_run(run: Any, data: Any, *, resume: bool = False) -> dict[str, Any]:
     """Train a run in its folder, under its lock; return what `train --json` prints."""
+    from lenet_edge.history import read_history
     from lenet_edge.plots import draw_curves
     from lenet_edge.progress import ConsoleWatcher
-    from lenet_edge.training import read_history, train
+    from lenet_edge.training import train
 
     with run.locked(), ConsoleWatcher() as watcher:
         record = train(run, data, watcher, resume=resume)
