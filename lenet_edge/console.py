@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-WIDTH = 140  # of tables that go into a file or a pipe
+WIDTH = 160  # of tables that go into a file or a pipe
 
 
 def print_json(document: Any) -> None:
