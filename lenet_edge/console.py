@@ -1,7 +1,7 @@
 """What commands show: tables for people and one JSON document for machines on stdout, all else on stderr."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -21,21 +21,30 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; the first column is text, the others are figures."""
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; the first column is text, the others are figures. Too wide for the terminal: one block a row."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", no_wrap=index > 0, overflow="fold")
+        table.add_column(column, justify="right" if index else "left")
     for row in rows:
         table.add_row(*row)
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = WIDTH
-    console.print(table)
+    natural = console.measure(table, options=console.options.update(max_width=10_000)).maximum
+    if natural <= console.width:
+        console.print(table)
+    else:
+        typer.echo("\n".join([title, *(_block(columns, row) for row in rows)]))
+
+
+def _block(columns: Sequence[str], row: Sequence[str]) -> str:
+    width = max(map(len, columns[1:]))
+    return "\n".join([row[0], *(f"  {name:<{width}}  {cell}" for name, cell in zip(columns[1:], row[1:], strict=True))])
 
 
 def percent(fraction: float, digits: int = 2) -> str:

@@ -363,3 +363,16 @@ def test_missing_extra_is_named(cli: CommandLine) -> None:
     assert result.returncode == 1
     assert result.stderr.strip().splitlines()[-1].endswith("pip install 'lenet-edge[train]'")
     assert "Traceback" not in result.stderr
+
+
+def test_table_too_wide_for_the_terminal_becomes_blocks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lenet_edge import console
+
+    columns, rows = ["file", "size", "accuracy"], [["a-long-name.int8.onnx", "74.2 kB", "99.51 %"]]
+    console.print_table("a table", columns, rows)
+    assert "a-long-name.int8.onnx   74.2 kB    99.51 %" in capsys.readouterr().out
+    monkeypatch.setattr(console, "WIDTH", 30)
+    console.print_table("a table", columns, rows)
+    assert capsys.readouterr().out == "a table\na-long-name.int8.onnx\n  size      74.2 kB\n  accuracy  99.51 %\n"
