@@ -331,6 +331,13 @@ def test_weights_of_another_architecture(cli: CommandLine) -> None:
     assert not Path("runs").exists()
 
 
+def test_wrong_option_makes_no_run_of_the_weights(cli: CommandLine) -> None:
+    torch.save(LeNet5(RECIPES["lenet5-classic"].model).state_dict(), "mine.pth")
+    result = cli("export", "mine.pth", "--model", "lenet5-classic", "--dataset", "digits", "--int8-layers", "some")
+    assert result.exit_code == 2
+    assert not Path("runs").exists()
+
+
 def test_folder_that_cannot_be_written_to(here: CommandLine) -> None:
     Path("file").write_text("")
     assert "choose a folder that can be written to" in here.fails("export", "--format", "onnx", "--out", "file/below")

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 import integer_reference
@@ -17,6 +18,14 @@ from lenet_edge_runtime.sessions import open_session
 
 def executed(path: Path, pixels: np.ndarray) -> np.ndarray:
     return open_session(path).run(["logits"], {"pixels": pixels})[0]
+
+
+def without_16_bit_sums(path: Path, pixels: np.ndarray) -> np.ndarray:
+    """With onnxruntime's switch against saturation on x86 without VNNI."""
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return session.run(["logits"], {"pixels": pixels})[0]
 
 
 @pytest.mark.parametrize("run", ["digits_run", "classic_run"])
@@ -37,6 +46,7 @@ def test_same_bits_on_all_official_test_images(name: str, recipe: str, real_data
     logits = executed(path, data.test_pixels)
     assert (logits.argmax(1) == data.test_labels).mean() > 0.6  # else its codes would be no trained net's
     np.testing.assert_array_equal(logits, integer_reference.logits(path, data.test_pixels))
+    np.testing.assert_array_equal(logits, without_16_bit_sums(path, data.test_pixels))
 
 
 def briefly_trained(data: ImageData, recipe: str) -> ExportJob:

@@ -84,24 +84,12 @@ def run(
     Example: lenet-edge export --int8
     """
     names = chosen_formats(formats, int8)
-    method = _one_of(CALIBRATION_METHODS, calibration_method, "--calibration-method")
+    # All that can be wrong on the command line is found before weights become a run.
+    plan = _int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
     _check_weights_options(run, model, dataset, mean, std)
-    if calibration_draws == 1:
-        raise typer.BadParameter("--calibration-draws takes 2 or more: one draw has no spread")
-    from lenet_edge.calibration import LAYER_CHOICES, Int8Plan
-    from lenet_edge.exporting import export_run, import_weights
-    from lenet_edge.runs import find_run
+    from lenet_edge.exporting import export_run
 
-    if model is not None and run is not None and dataset is not None:
-        from lenet_edge.datasets import load_dataset
-
-        recipe, data = find_recipe(model), load_dataset(dataset, data_dir)
-        found = import_weights(run, recipe, data, mean=tuple(mean) if mean else None, std=tuple(std) if std else None)
-        console.say(f"the weights are now a run: {found.folder}")
-    else:
-        found = find_run(run)
-    layers = _one_of(LAYER_CHOICES, int8_layers, "--int8-layers")
-    plan = Int8Plan(calibration_images, method, seed, layers, calibration_draws)
+    found = _run_to_export(run, model, dataset, data_dir, mean, std)
     with found.locked():
         report = export_run(
             found,
@@ -114,35 +102,80 @@ def run(
             input_type=input_type,
         )
     if as_json:
-        document = {
-            "run": str(found.folder),
-            "passed": report.passed,
-            "artifacts": report.artifacts,
-            "model_card": report.model_card,
-        }
-        extra = {
-            "int8_selection": report.selection,
-            "calibration_draws": report.calibration_draws,
-            "layer_sensitivity": report.sensitivity,
-        }
-        console.print_json(document | {key: value for key, value in extra.items() if value is not None})
+        console.print_json(as_document(found, report))
     else:
-        if report.selection:
-            print_selection(report.selection)
-        if report.calibration_draws:
-            print_draws(report.calibration_draws)
-        print_artifacts(report.artifacts)
-        say_what_stays_float(report.artifacts)
-        console.say(f"the model card: {report.model_card}")
+        print_report(report)
     if not report.passed:
-        if report.sensitivity and not as_json:
-            print_sensitivity(report.sensitivity)
-        card = next(item.card for item in report.artifacts if item.card and not item.passed)
-        console.say(why_it_failed(card["max_drop_pp"], card["images"]))
-        if report.sensitivity:
-            console.say("'lenet-edge train --qat' fine-tunes the run for int8")
+        _say_why_rejected(report)
         raise typer.Exit(3)
     console.say("next: lenet-edge verify")
+
+
+def _int8_plan(images: int, method: str, seed: int | None, layers: str, draws: int) -> Any:
+    from lenet_edge.calibration import LAYER_CHOICES, Int8Plan
+
+    chosen_method = _one_of(CALIBRATION_METHODS, method, "--calibration-method")
+    chosen_layers = _one_of(LAYER_CHOICES, layers, "--int8-layers")
+    if draws == 1:
+        raise typer.BadParameter("--calibration-draws takes 2 or more: one draw has no spread")
+    return Int8Plan(images, chosen_method, seed, chosen_layers, draws)
+
+
+def _run_to_export(
+    run: Path | None,
+    model: str | None,
+    dataset: str | None,
+    data_dir: Path | None,
+    mean: list[float] | None,
+    std: list[float] | None,
+) -> Any:
+    """The run that was named, or the one that given weights become."""
+    from lenet_edge.datasets import load_dataset
+    from lenet_edge.exporting import import_weights
+    from lenet_edge.runs import find_run
+
+    if model is None or run is None or dataset is None:
+        return find_run(run)
+    recipe, data = find_recipe(model), load_dataset(dataset, data_dir)
+    found = import_weights(run, recipe, data, mean=tuple(mean) if mean else None, std=tuple(std) if std else None)
+    console.say(f"the weights are now a run: {found.folder}")
+    return found
+
+
+def as_document(run: Any, report: Any) -> dict[str, Any]:
+    """What `export --json` prints; the last three keys only where they were asked for, or int8 was rejected."""
+    optional = {
+        "int8_selection": report.selection,
+        "calibration_draws": report.calibration_draws,
+        "layer_sensitivity": report.sensitivity,
+    }
+    return {
+        "run": str(run.folder),
+        "passed": report.passed,
+        "artifacts": report.artifacts,
+        "model_card": report.model_card,
+        **{key: value for key, value in optional.items() if value is not None},
+    }
+
+
+def print_report(report: Any) -> None:
+    """Print the files, and before and after them what belongs to their making."""
+    if report.selection:
+        print_selection(report.selection)
+    if report.calibration_draws:
+        print_draws(report.calibration_draws)
+    print_artifacts(report.artifacts)
+    say_what_stays_float(report.artifacts)
+    console.say(f"the model card: {report.model_card}")
+    if report.sensitivity:
+        print_sensitivity(report.sensitivity)
+
+
+def _say_why_rejected(report: Any) -> None:
+    card = next(item.card for item in report.artifacts if item.card and not item.passed)
+    console.say(why_it_failed(card["max_drop_pp"], card["images"]))
+    if report.sensitivity:
+        console.say("'lenet-edge train --qat' fine-tunes the run for int8")
 
 
 def chosen_formats(formats: list[str] | None, int8: bool) -> list[str]:
