@@ -85,6 +85,7 @@ _STUDY = replace(
     summary="regularisation study: the classic net without any",
     source="a study of regularisation on LeNet-5, with convolutions 1-6-16-120",
     made_for="fashion-mnist",
+    epochs=10,
     weight_decay=0.0,
     augment=False,
 )
@@ -126,7 +127,7 @@ _DIGITS_CNN = Recipe(
     ),
     padding=1,
     optimizer="adam",
-    epochs=30,
+    epochs=20,
     learning_rate=0.004,
     average_decay=0.998,
     batch_size=96,

@@ -325,11 +325,13 @@ def accuracy_of(logits: Tensor, labels: Tensor) -> float:
 def _metrics(trainer: Trainer, history: list[Epoch], data: ImageData) -> dict[str, float | int]:
     pixels, labels = trainer._on_device(data.test_pixels, data.test_labels)
     logits = logits_of(trainer.final_net, trainer.spec, pixels)
+    trained_on = logits_of(trainer.final_net, trainer.spec, trainer.train_pixels)
     return {
         "parameters": deployed_parameters(trainer.net),
         "epochs": len(history),
         "seconds": round(sum(row.seconds for row in history), 2),
         "images_per_second": round(statistics.harmonic_mean(row.images_per_second for row in history), 1),
+        "train_accuracy": accuracy_of(trained_on, trainer.train_labels),
         "val_accuracy": history[-1].val_accuracy,
         "test_accuracy": accuracy_of(logits, labels),
         "test_images": len(labels),

@@ -90,18 +90,11 @@ def run(
 
 def train_run(run: Any, data: Any, *, resume: bool = False) -> dict[str, Any]:
     """Train a run in its folder, under its lock; return what `train --json` prints."""
-    from lenet_edge.history import read_history
-    from lenet_edge.plots import draw_curves
+    from lenet_edge.jobs import complete
     from lenet_edge.progress import ConsoleWatcher
-    from lenet_edge.training import train
 
-    with run.locked(), ConsoleWatcher() as watcher:
-        record = train(run, data, watcher, resume=resume)
-        draw_curves(
-            read_history(run),
-            f"{record.recipe.name} on {record.dataset}, seed {record.seed}",
-            run.curves_path,
-        )
+    with ConsoleWatcher() as watcher:
+        record = complete(run, data, watcher, resume=resume)
     metrics = dict(record.metrics)
     return {
         "run": str(run.folder),
