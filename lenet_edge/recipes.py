@@ -97,8 +97,8 @@ _FASHION_CNN = Recipe(
     made_for="fashion-mnist",
     padding=1,
     optimizer="adam",
-    epochs=12,
-    learning_rate=0.002,
+    epochs=20,
+    learning_rate=0.003,
     average_decay=0.998,
 )
 _FASHION_ENHANCED = replace(
