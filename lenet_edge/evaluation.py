@@ -104,7 +104,9 @@ def logits_in_order(model: LoadedModel, spec: ModelSpec, data: ImageData, name: 
         )
     logits = model.logits(data.test_pixels)
     if not np.isfinite(logits).all():
-        raise ModelFileError(f"{name} answers NaN or infinity on {data.name}: export it again, or check --mean and --std")
+        raise ModelFileError(
+            f"{name} answers NaN or infinity on {data.name}: export it again, or check --mean and --std"
+        )
     return logits[:, [spec.labels.index(label) for label in data.labels]]
 
 

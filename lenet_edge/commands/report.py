@@ -15,9 +15,7 @@ def run(
     run: Annotated[
         Path | None, typer.Argument(help="A finished run; the latest by default.", show_default=False)
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The HTML file; report.html in the run's folder by default.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The HTML file; report.html in the run's folder by default.")] = None,
     latency: Annotated[bool, typer.Option("--latency/--no-latency", help="Time the exported files here.")] = True,
     rounds: Annotated[int, typer.Option(min=2, help="Rounds of timing, each with fresh sessions.")] = 10,
     calls: Annotated[int, typer.Option(min=1, help="Timed calls a round.")] = 100,

@@ -142,7 +142,7 @@ def _label_places(dots: Sequence[Dot], x: Scale, y: Scale) -> list[tuple[float, 
             candidates = [
                 (min(max(middle + side * (half + 10), LEFT + 12 + half), WIDTH - 8 - half), y(dot.y) + 4 + shift)
                 for shift in (-distance, distance)
-                for side in (1, -1)
+                for side in ((1, -1, 0) if distance > LABEL_HEIGHT else (1, -1))
             ]
             free = [place for place in candidates if _is_free(place, half, taken)]
             if free:

@@ -21,7 +21,7 @@ from lenet_edge_exporters.pixels import deployable
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.sessions import sha256_of
 
-MISTAKES = 48  # shown at most
+MISTAKES = 54  # shown at most
 FILTERS = 64
 
 
@@ -60,9 +60,7 @@ def gather(run: Run, data_dir: Path | None, plan: BenchPlan | None) -> Findings:
     record = run.read()
     data = load_run_data(run, record, data_dir)
     name = f"{record.recipe.name} on {data.name}"
-    evaluation = evaluate(
-        run_model(run), record.spec, data, name=name, format_name=PYTORCH, mistakes=MISTAKES
-    )
+    evaluation = evaluate(run_model(run), record.spec, data, name=name, format_name=PYTORCH, mistakes=MISTAKES)
     files = _files_of(run)
     verification = verify(files, run, data, None, same_weights=True) if files else None
     timings: list[BenchRow] = []
@@ -112,6 +110,4 @@ def _files_of(run: Run) -> list[Path]:
 
 
 def _without_folders(verification: Verification) -> Verification:
-    return replace(
-        verification, verdicts=[replace(item, path=Path(item.path).name) for item in verification.verdicts]
-    )
+    return replace(verification, verdicts=[replace(item, path=Path(item.path).name) for item in verification.verdicts])

@@ -17,9 +17,9 @@ def draw_matrix(labels: Sequence[str], matrix: Sequence[Sequence[int]], descript
     margin = 14 + 7.0 * longest
     upright = longest <= 2
     cell = SIDE / len(labels)
-    top = 30.0 if upright else margin * 0.75 + 12
-    children: list[Content] = [tag("text", "called", x=margin, y=11, class_="tick")]
-    children.append(tag("text", "is", x=margin - 6, y=top - 6, class_="tick end"))
+    top = 36.0 if upright else margin * 0.75 + 12
+    children: list[Content] = [tag("text", "called \u2192", x=margin - 6, y=top - 24, class_="tick end")]
+    children.append(tag("text", "is \u2193", x=margin - 6, y=top - 6, class_="tick end"))
     for i, label in enumerate(labels):
         middle = i * cell + cell / 2
         children.append(tag("text", _short(label), x=margin - 6, y=top + middle + 4, class_="label end"))
@@ -55,7 +55,9 @@ def _cell(
 
 
 def _number_class(kind: str, strength: float) -> str:
-    return f"number middle {kind}" + (" on-colour" if kind == "wrong" and strength > 0.62 else "")
+    """The number's colour has to stand out from its square's, on light paper and on dark."""
+    depth = " full" if strength > 0.92 else " deep" if strength > 0.58 else ""
+    return f"number middle {kind}{depth}"
 
 
 def _short(label: str) -> str:

@@ -21,6 +21,7 @@ from lenet_edge.report.pictures import picture, signed_picture
 from lenet_edge.statistics import wilson_interval
 
 CONFUSIONS = 8  # named beside the matrix
+LABEL = 4  # characters of a label that has its probability beside it, not below
 SPACE, MINUS = "\u00a0", "\u2212"
 
 
@@ -45,7 +46,7 @@ def summary(found: Findings) -> Markup:
     }
     return tag(
         "header",
-        tag("p", "lenet-edge report", class_="kicker"),
+        tag("p", " \u00b7 ".join(_kicker(found)), class_="kicker"),
         tag("h1", title_of(found)),
         tag(
             "p",
@@ -60,6 +61,14 @@ def summary(found: Findings) -> Markup:
         ),
         tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in facts.items()), class_="facts"),
     )
+
+
+def _kicker(found: Findings) -> list[str]:
+    record, parts = found.record, ["lenet-edge report"]
+    if found.history:
+        seconds = f"{sum(row.seconds for row in found.history):,.0f} s"
+        parts += [f"seed {record.seed}", f"{len(found.history)} epochs in {seconds} on {record.device}"]
+    return parts
 
 
 def curves(found: Findings) -> Markup:
@@ -78,17 +87,19 @@ def curves(found: Findings) -> Markup:
     return join(
         tag(
             "div",
-            _captioned(_chart("loss", "Cross-entropy", loss, _loss_limits(rows), lambda value: f"{value:g}"), "Loss"),
-            _captioned(
-                _chart("accuracy", "Accuracy", accuracy, _accuracy_limits(rows), lambda value: f"{100 * value:g}"),
+            _titled(
+                "Cross-entropy", _chart("loss", "Cross-entropy", loss, _loss_limits(rows), lambda value: f"{value:g}")
+            ),
+            _titled(
                 "Accuracy, %",
+                _chart("accuracy", "Accuracy", accuracy, _accuracy_limits(rows), lambda value: f"{100 * value:g}"),
             ),
             class_="pair",
         ),
         tag(
             "p",
             f"Training as it was optimised, in training mode and with the recipe's augmentation and smoothing: that is "
-            f"why it may look worse than validation. The test set, used once, gave {_percent(tested.accuracy)}.",
+            f"why it may look worse than validation. On the test set: {_percent(tested.accuracy)}.",
             class_="note",
         ),
     )
@@ -101,9 +112,9 @@ def classes(found: Findings) -> Markup:
         Bar(
             name=row.label,
             value=1 - row.accuracy,
-            said=f"{_percent(row.accuracy)} recognised",
+            said=f"{_percent(1 - row.accuracy)} missed",
             interval=wilson_interval(row.support - round(row.accuracy * row.support), row.support),
-            head=picture(_first_image(found, i), "", "pixels thumb"),
+            head=picture(_first_image(found, i), f"A test image of {row.label}", "pixels thumb"),
         )
         for i, row in enumerate(scores.per_class)
         if row.support
@@ -123,9 +134,8 @@ def classes(found: Findings) -> Markup:
         figures = [f"{value:.4f}" for value in (average.precision, average.recall, average.f1)]
         rows.append([name, "", *figures, f"{scores.images:,}"])
     return join(
-        _captioned(
-            draw_bars(bars, "wrong"),
-            f"Share of each class that was missed, with its 95{SPACE}% interval (Wilson). Shorter is better.",
+        _titled(
+            f"Share of each class that was missed, with its 95{SPACE}% interval (Wilson)", draw_bars(bars, "wrong")
         ),
         _table(
             "Accuracy of a class: the share of its own images that were recognised, which is its recall.",
@@ -176,7 +186,7 @@ def mistakes(found: Findings) -> Markup:
             f"which probability; below, what it is, and the probability that this got.",
             class_="note",
         ),
-        tag("ul", *(_mistake(found, item) for item in shown), class_="sheet", role="list"),
+        tag("ul", *(_mistake(found, item) for item in shown), class_=f"sheet {_label_class(found)}", role="list"),
     )
 
 
@@ -189,7 +199,7 @@ def filters(found: Findings) -> Markup:
         tag(
             "p",
             f"The {len(first.kernels)} kernels of the first convolution{_of_inputs(first)}, and what each makes of the "
-            f"test image on the left ({first.label}), before its activation. Blue is above zero, orange below; each "
+            f"test image that comes first ({first.label}), before its activation. Blue is above zero, orange below; each "
             f"picture is scaled to its own largest value.",
             class_="note",
         ),
@@ -219,34 +229,49 @@ def files(found: Findings) -> Markup:
     reference = timings.get(PYTORCH)
     sizes = found.file_sizes
     rows: list[list[Content]] = [
-        ["PyTorch", "weights", _size(sizes[PYTORCH]), _percent(checked.reference_accuracy), "", "", *_latency(reference)]
+        [
+            _named("PyTorch", "weights"),
+            _size(sizes[PYTORCH]),
+            _percent(checked.reference_accuracy),
+            "",
+            "",
+            *_latency(reference),
+        ]
     ]
     for item in checked.verdicts:
         rows.append(
             [
-                tag("code", item.path),
-                item.format,
+                _named(item.format, item.path),
                 _size(sizes[item.path]),
                 _percent(item.accuracy),
-                f"{_signed(-item.accuracy_drop_pp, 2)} ({_signed(-item.drop_upper95_pp, 3)} to "
-                f"{_signed(-item.drop_lower95_pp, 3)})",
+                _ranged(
+                    _signed(-item.accuracy_drop_pp, 2),
+                    _signed(-item.drop_upper95_pp, 3),
+                    _signed(-item.drop_lower95_pp, 3),
+                ),
                 _percent(item.agreement),
                 *_latency(timings.get(item.path)),
             ]
         )
-    heads = ["file", "format", "size", "accuracy", "change, pp", "agreement"]
+    heads = ["file", "size", "accuracy", "change, pp", "agreement"]
     return join(
         _table(
             f"Each file on all {checked.images:,} test images. Change: its accuracy minus PyTorch's, in percentage "
-            f"points, with the 95{SPACE}% interval for paired data (Tango). Agreement: how often it gives PyTorch's "
+            f"points, with the 95{SPACE}% interval for paired data (Tango) below it. Agreement: how often it gives PyTorch's "
             f"class." + (" Latency: median of one image on one thread, with its interval." if timings else ""),
             [*heads, "latency, \u00b5s", "of PyTorch's"] if timings else heads,
             [row if timings else row[: len(heads)] for row in rows],
         ),
         tag(
             "div",
-            _captioned(_trade_off(found), "Accuracy against latency: up and to the left is better.") if timings else None,
-            _captioned(_sizes(found), "Size on disk."),
+            _titled(
+                "Accuracy, %, against latency",
+                _trade_off(found),
+                "Up and to the left is better. The vertical lines are the intervals of the change against PyTorch.",
+            )
+            if timings
+            else None,
+            _titled("Size on disk", _sizes(found)),
             class_="pair",
         ),
         _measured_on(found),
@@ -256,18 +281,26 @@ def files(found: Findings) -> Markup:
 def provenance(found: Findings) -> Markup:
     """The recipe, the data and the versions, and the commands that make it all again."""
     record = found.record
-    recipe = {"recipe": record.recipe.name, **_flat(asdict(record.recipe)), "seed": record.seed}
+    recipe = {**_flat(asdict(record.recipe)), "seed": record.seed}
+    said = [recipe.pop(key) for key in ("name", "summary", "source")]
     made = {"device": f"{record.device}, {record.threads} thread(s)", "created": record.created[:19].replace("T", " ")}
     return join(
         tag("h3", "Recipe"),
-        _definitions({key: value for key, value in recipe.items() if key != "name"}),
+        tag("p", tag("b", said[0]), f": {said[1]}. {said[2]}."),
+        _definitions(recipe),
         tag("h3", "Data"),
-        _table("MD5 of the data's files.", ["file", "md5"], [[k, tag("code", v)] for k, v in record.data_md5s.items()]),
+        _table(
+            "MD5 of the data's files",
+            ["file", "md5"],
+            [[k, tag("code", v)] for k, v in record.data_md5s.items()],
+            "text",
+        ),
         tag("h3", "Files"),
         _table(
-            "SHA-256 of the weights and of the exported files.",
+            "SHA-256 of the weights and of the exported files",
             ["file", "sha256"],
             [[name, tag("code", digest)] for name, digest in found.file_sha256s.items()],
+            "text",
         ),
         tag("h3", "Made with"),
         _definitions({**made, **record.versions}),
@@ -279,11 +312,11 @@ def _best_files(found: Findings) -> dict[str, str]:
         return {}
     formats = {item.path: item.format for item in found.verification.verdicts}
     smallest = min(formats, key=lambda name: found.file_sizes[name])
-    best = {"smallest file": f"{_size(found.file_sizes[smallest])} ({formats[smallest]})"}
+    best = {f"smallest file, {formats[smallest]}": _size(found.file_sizes[smallest])}
     timed = [row for row in found.timings if row.path in formats]
     if timed:
         fastest = min(timed, key=lambda row: row.p50_us)
-        best["fastest file"] = f"{fastest.p50_us:.1f}{SPACE}\u00b5s ({fastest.format})"
+        best[f"fastest file, {fastest.format}"] = f"{fastest.p50_us:.1f}{SPACE}\u00b5s"
     return best
 
 
@@ -301,7 +334,9 @@ def _loss_limits(rows: Sequence[Epoch]) -> tuple[float, float]:
 def _accuracy_limits(rows: Sequence[Epoch]) -> tuple[float, float]:
     settled = rows[len(rows) // 10 :]
     low = min(min(row.train_accuracy, row.val_accuracy) for row in settled)
-    return max(0.0, low - 0.1 * (1.001 - low)), 1.0
+    high = max(max(row.train_accuracy, row.val_accuracy) for row in rows)
+    room = max(0.15 * (high - low), 0.0005)
+    return max(0.0, low - room), min(1.0, high + room)
 
 
 def _first_image(found: Findings, label: int) -> Any:
@@ -327,7 +362,7 @@ def _latency(row: BenchRow | None) -> list[Content]:
         return ["", ""]
     low, high = row.p50_ci95_us
     relative = "" if row.relative_to_pytorch is None else f"{row.relative_to_pytorch:.3f}"
-    return [f"{row.p50_us:.1f} ({low:.1f} to {high:.1f})", relative]
+    return [_ranged(f"{row.p50_us:.1f}", f"{low:.1f}", f"{high:.1f}"), relative]
 
 
 def _trade_off(found: Findings) -> Markup:
@@ -402,16 +437,31 @@ def _captioned(content: Content, caption: str) -> Markup:
     return tag("figure", content, tag("figcaption", caption))
 
 
-def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Content]]) -> Markup:
+def _titled(title: str, content: Content, remark: str | None = None) -> Markup:
+    return tag("figure", tag("figcaption", title, class_="title"), content, remark and tag("p", remark, class_="note"))
+
+
+def _named(name: str, detail: str) -> Markup:
+    return join(name, tag("small", detail))
+
+
+def _ranged(value: str, low: str, high: str) -> Markup:
+    return join(value, tag("small", f"{low} to {high}"))
+
+
+def _label_class(found: Findings) -> str:
+    return "long" if max(map(len, found.data.labels)) > LABEL else "short"
+
+
+def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Content]], class_: str | None = None) -> Markup:
     """A table in a box of its own that scrolls, by keyboard too, where the screen is too narrow for it."""
-    body = (
-        tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows
-    )
+    body = (tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows)
     table = tag(
         "table",
         tag("caption", caption),
         tag("thead", tag("tr", *(tag("th", head, scope="col") for head in heads))),
         tag("tbody", *body),
+        class_=class_,
     )
     return tag("div", table, class_="scroll", role="region", tabindex=0, aria_label=f"Table: {heads[0]}, {heads[1]}")
 
