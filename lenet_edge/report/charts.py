@@ -99,8 +99,9 @@ def scatter(
         *(_text(x(t), BOTTOM + 17, x_formatted(t), "tick middle") for t in x.ticks()),
         _text((LEFT + WIDTH) / 2, BOTTOM + 32, axis, "tick middle"),
     ]
-    for dot in dots:
-        children.append(tag("line", x1=x(dot.x), x2=x(dot.x), y1=y(dot.y_low), y2=y(dot.y_high), class_="whisker"))
+    children += [
+        tag("line", x1=x(dot.x), x2=x(dot.x), y1=y(dot.y_low), y2=y(dot.y_high), class_="whisker") for dot in dots
+    ]
     for dot, (label_x, label_y) in zip(dots, _label_places(dots, x, y), strict=True):
         children.append(tag("line", x1=x(dot.x), y1=y(dot.y), x2=label_x, y2=label_y - 4, class_="leader"))
         children.append(tag("circle", cx=x(dot.x), cy=y(dot.y), r=4.5, class_=dot.kind))

@@ -3,7 +3,7 @@
 import html
 
 VOID = frozenset({"img", "meta"})  # the elements used here that have no end tag
-_CONTROLS = {code: "�" for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160))}
+_CONTROLS = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160)), "\ufffd")
 
 
 class Markup(str):

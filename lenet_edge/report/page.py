@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lenet_edge.report import sections
+from lenet_edge.report import files, sections
 from lenet_edge.report.findings import Findings
 from lenet_edge.report.markup import Markup, join, tag
 from lenet_edge_exporters import atomic
@@ -14,8 +14,8 @@ PARTS = {
     "Classes": sections.classes,
     "Learning curves": sections.curves,
     "First-layer filters": sections.filters,
-    "Exported files": sections.files,
-    "Recipe and data": sections.provenance,
+    "Exported files": files.files,
+    "Recipe and data": files.provenance,
 }
 
 

@@ -1,5 +1,6 @@
 """From values to places on a chart."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ def spread(places: list[float], gap: float) -> list[float]:
     order = sorted(range(len(places)), key=lambda i: places[i])
     moved = list(places)
     for _ in range(50):
-        for first, second in zip(order, order[1:], strict=False):
+        for first, second in itertools.pairwise(order):
             overlap = gap - (moved[second] - moved[first])
             if overlap > 0:
                 moved[first] -= overlap / 2

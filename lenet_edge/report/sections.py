@@ -1,19 +1,15 @@
-"""The parts of a report, each made of the findings."""
+"""The parts of a report that are about the network, each made of the findings."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from lenet_edge import console
-from lenet_edge.benchmarking import PYTORCH, BenchRow
-from lenet_edge.comparison import Verdict
 from lenet_edge.datasets import DATASETS
-from lenet_edge.evaluation import Evaluation, Mistake, most_frequent_confusions
+from lenet_edge.evaluation import Mistake, most_frequent_confusions
 from lenet_edge.history import Epoch
 from lenet_edge.report.bars import Bar, draw_bars
-from lenet_edge.report.charts import Dot, Line, line_chart, scatter
+from lenet_edge.report.blocks import SPACE, captioned, percent, table, titled
+from lenet_edge.report.charts import Line, line_chart
+from lenet_edge.report.files import best_files
 from lenet_edge.report.findings import Filters, Findings
 from lenet_edge.report.markup import Content, Markup, join, tag
 from lenet_edge.report.matrix import draw_matrix
@@ -22,7 +18,6 @@ from lenet_edge.statistics import wilson_interval
 
 CONFUSIONS = 8  # named beside the matrix
 LABEL = 4  # characters of a label that has its probability beside it, not below
-SPACE, MINUS = "\u00a0", "\u2212"
 
 
 def title_of(found: Findings) -> str:
@@ -42,7 +37,7 @@ def summary(found: Findings) -> Markup:
         "AUC-ROC": "undefined" if scores.auc_roc is None else f"{scores.auc_roc:.4f}",
         "log loss": f"{scores.log_loss:.4f}",
         "parameters": f"{found.record.metrics.get('parameters', 0):,}",
-        **_best_files(found),
+        **best_files(found),
     }
     return tag(
         "header",
@@ -50,11 +45,11 @@ def summary(found: Findings) -> Markup:
         tag("h1", title_of(found)),
         tag(
             "p",
-            tag("span", _percent(scores.accuracy), class_="figure"),
+            tag("span", percent(scores.accuracy), class_="figure"),
             tag(
                 "span",
                 f"of {scores.images:,} test images recognised by the network in PyTorch; 95{SPACE}% interval "
-                f"{_percent(low)} to {_percent(high)}",
+                f"{percent(low)} to {percent(high)}",
                 class_="beside",
             ),
             class_="headline",
@@ -81,16 +76,16 @@ def curves(found: Findings) -> Markup:
         Line("validation", "accent", [row.val_loss for row in rows], f"{rows[-1].val_loss:.4f}"),
     ]
     accuracy = [
-        Line("training", "quiet", [row.train_accuracy for row in rows], _percent(rows[-1].train_accuracy)),
-        Line("validation", "accent", [row.val_accuracy for row in rows], _percent(rows[-1].val_accuracy)),
+        Line("training", "quiet", [row.train_accuracy for row in rows], percent(rows[-1].train_accuracy)),
+        Line("validation", "accent", [row.val_accuracy for row in rows], percent(rows[-1].val_accuracy)),
     ]
     return join(
         tag(
             "div",
-            _titled(
+            titled(
                 "Cross-entropy", _chart("loss", "Cross-entropy", loss, _loss_limits(rows), lambda value: f"{value:g}")
             ),
-            _titled(
+            titled(
                 "Accuracy, %",
                 _chart("accuracy", "Accuracy", accuracy, _accuracy_limits(rows), lambda value: f"{100 * value:g}"),
             ),
@@ -99,7 +94,7 @@ def curves(found: Findings) -> Markup:
         tag(
             "p",
             f"Training as it was optimised, in training mode and with the recipe's augmentation and smoothing: that is "
-            f"why it may look worse than validation. On the test set: {_percent(tested.accuracy)}.",
+            f"why it may look worse than validation. On the test set: {percent(tested.accuracy)}.",
             class_="note",
         ),
     )
@@ -112,7 +107,7 @@ def classes(found: Findings) -> Markup:
         Bar(
             name=row.label,
             value=1 - row.accuracy,
-            said=f"{_percent(1 - row.accuracy)} missed",
+            said=f"{percent(1 - row.accuracy)} missed",
             interval=wilson_interval(row.support - round(row.accuracy * row.support), row.support),
             head=picture(_first_image(found, i), f"A test image of {row.label}", "pixels thumb"),
         )
@@ -122,7 +117,7 @@ def classes(found: Findings) -> Markup:
     rows: list[list[Content]] = [
         [
             row.label,
-            _percent(row.accuracy),
+            percent(row.accuracy),
             f"{row.precision:.4f}",
             f"{row.recall:.4f}",
             f"{row.f1:.4f}",
@@ -134,10 +129,8 @@ def classes(found: Findings) -> Markup:
         figures = [f"{value:.4f}" for value in (average.precision, average.recall, average.f1)]
         rows.append([name, "", *figures, f"{scores.images:,}"])
     return join(
-        _titled(
-            f"Share of each class that was missed, with its 95{SPACE}% interval (Wilson)", draw_bars(bars, "wrong")
-        ),
-        _table(
+        titled(f"Share of each class that was missed, with its 95{SPACE}% interval (Wilson)", draw_bars(bars, "wrong")),
+        table(
             "Accuracy of a class: the share of its own images that were recognised, which is its recall.",
             ["class", "accuracy", "precision", "recall", "F1", "images"],
             rows,
@@ -162,10 +155,10 @@ def confusions(found: Findings) -> Markup:
     ]
     return tag(
         "div",
-        _captioned(
+        captioned(
             draw_matrix(labels, scores.confusion_matrix, f"Most frequent confusions: {described or 'none'}"),
-            "A row for each class as it is, a column for each as it was called. Mistakes in orange, stronger where they "
-            "are a larger share of their row.",
+            "A row for each class as it is, a column for each as it was called. Mistakes are orange, stronger where "
+            "they are a larger share of their row.",
         ),
         tag("div", tag("h3", "Most frequent"), tag("ol", *named) if named else tag("p", "No mistakes."), class_="list"),
         class_="pair matrix",
@@ -199,8 +192,8 @@ def filters(found: Findings) -> Markup:
         tag(
             "p",
             f"The {len(first.kernels)} kernels of the first convolution{_of_inputs(first)}, and what each makes of the "
-            f"test image that comes first ({first.label}), before its activation. Blue is above zero, orange below; each "
-            f"picture is scaled to its own largest value.",
+            f"test image that comes first ({first.label}), before its activation. Blue is above zero, orange below; "
+            f"each picture is scaled to its own largest value.",
             class_="note",
         ),
         tag(
@@ -218,106 +211,6 @@ def filters(found: Findings) -> Markup:
             class_="filters",
         ),
     )
-
-
-def files(found: Findings) -> Markup:
-    """The exported files: table, accuracy against latency, sizes."""
-    checked = found.verification
-    if checked is None:
-        return tag("p", "No files were exported. ", tag("code", "lenet-edge export --int8"), " writes them.")
-    timings = {row.path: row for row in found.timings}
-    reference = timings.get(PYTORCH)
-    sizes = found.file_sizes
-    rows: list[list[Content]] = [
-        [
-            _named("PyTorch", "weights"),
-            _size(sizes[PYTORCH]),
-            _percent(checked.reference_accuracy),
-            "",
-            "",
-            *_latency(reference),
-        ]
-    ]
-    for item in checked.verdicts:
-        rows.append(
-            [
-                _named(item.format, item.path),
-                _size(sizes[item.path]),
-                _percent(item.accuracy),
-                _ranged(
-                    _signed(-item.accuracy_drop_pp, 2),
-                    _signed(-item.drop_upper95_pp, 3),
-                    _signed(-item.drop_lower95_pp, 3),
-                ),
-                _percent(item.agreement),
-                *_latency(timings.get(item.path)),
-            ]
-        )
-    heads = ["file", "size", "accuracy", "change, pp", "agreement"]
-    return join(
-        _table(
-            f"Each file on all {checked.images:,} test images. Change: its accuracy minus PyTorch's, in percentage "
-            f"points, with the 95{SPACE}% interval for paired data (Tango) below it. Agreement: how often it gives PyTorch's "
-            f"class." + (" Latency: median of one image on one thread, with its interval." if timings else ""),
-            [*heads, "latency, \u00b5s", "of PyTorch's"] if timings else heads,
-            [row if timings else row[: len(heads)] for row in rows],
-        ),
-        tag(
-            "div",
-            _titled(
-                "Accuracy, %, against latency",
-                _trade_off(found),
-                "Up and to the left is better. The vertical lines are the intervals of the change against PyTorch.",
-            )
-            if timings
-            else None,
-            _titled("Size on disk", _sizes(found)),
-            class_="pair",
-        ),
-        _measured_on(found),
-    )
-
-
-def provenance(found: Findings) -> Markup:
-    """The recipe, the data and the versions, and the commands that make it all again."""
-    record = found.record
-    recipe = {**_flat(asdict(record.recipe)), "seed": record.seed}
-    said = [recipe.pop(key) for key in ("name", "summary", "source")]
-    made = {"device": f"{record.device}, {record.threads} thread(s)", "created": record.created[:19].replace("T", " ")}
-    return join(
-        tag("h3", "Recipe"),
-        tag("p", tag("b", said[0]), f": {said[1]}. {said[2]}."),
-        _definitions(recipe),
-        tag("h3", "Data"),
-        _table(
-            "MD5 of the data's files",
-            ["file", "md5"],
-            [[k, tag("code", v)] for k, v in record.data_md5s.items()],
-            "text",
-        ),
-        tag("h3", "Files"),
-        _table(
-            "SHA-256 of the weights and of the exported files",
-            ["file", "sha256"],
-            [[name, tag("code", digest)] for name, digest in found.file_sha256s.items()],
-            "text",
-        ),
-        tag("h3", "Made with"),
-        _definitions({**made, **record.versions}),
-    )
-
-
-def _best_files(found: Findings) -> dict[str, str]:
-    if found.verification is None:
-        return {}
-    formats = {item.path: item.format for item in found.verification.verdicts}
-    smallest = min(formats, key=lambda name: found.file_sizes[name])
-    best = {f"smallest file, {formats[smallest]}": _size(found.file_sizes[smallest])}
-    timed = [row for row in found.timings if row.path in formats]
-    if timed:
-        fastest = min(timed, key=lambda row: row.p50_us)
-        best[f"fastest file, {fastest.format}"] = f"{fastest.p50_us:.1f}{SPACE}\u00b5s"
-    return best
 
 
 def _chart(identity: str, name: str, lines: list[Line], limits: tuple[float, float], formatted: Any) -> Markup:
@@ -344,12 +237,12 @@ def _first_image(found: Findings, label: int) -> Any:
 
 
 def _mistake(found: Findings, item: Mistake) -> Markup:
-    alt = f"Test image {item.index}: {item.true}, called {item.predicted} with {_percent(item.probability, 1)}"
+    alt = f"Test image {item.index}: {item.true}, called {item.predicted} with {percent(item.probability, 1)}"
     return tag(
         "li",
         picture(found.data.test_pixels[item.index], alt),
-        tag("span", tag("b", item.predicted), " ", tag("span", _percent(item.probability, 1)), class_="called"),
-        tag("span", "is ", tag("b", item.true), " ", tag("span", _percent(item.true_probability, 1)), class_="is"),
+        tag("span", tag("b", item.predicted), " ", tag("span", percent(item.probability, 1)), class_="called"),
+        tag("span", "is ", tag("b", item.true), " ", tag("span", percent(item.true_probability, 1)), class_="is"),
     )
 
 
@@ -357,122 +250,5 @@ def _of_inputs(first: Filters) -> str:
     return f" (the mean over its {first.inputs} input channels)" if first.inputs > 1 else ""
 
 
-def _latency(row: BenchRow | None) -> list[Content]:
-    if row is None:
-        return ["", ""]
-    low, high = row.p50_ci95_us
-    relative = "" if row.relative_to_pytorch is None else f"{row.relative_to_pytorch:.3f}"
-    return [_ranged(f"{row.p50_us:.1f}", f"{low:.1f}", f"{high:.1f}"), relative]
-
-
-def _trade_off(found: Findings) -> Markup:
-    checked = found.verification
-    assert checked is not None  # there are no timings without files
-    latency = {row.path: row.p50_us for row in found.timings}
-    reference = checked.reference_accuracy
-    dots = [Dot("PyTorch", "dot quiet", latency[PYTORCH], reference, reference, reference)]
-    dots += [_dot(item, reference, latency[item.path]) for item in checked.verdicts]
-    described = "; ".join(f"{dot.name}: {_percent(dot.y)}, {dot.x:.1f} microseconds" for dot in dots)
-    lowest, highest = min(dot.y_low for dot in dots), max(dot.y_high for dot in dots)
-    digits = int(np.clip(np.ceil(-np.log10(max(100 * (highest - lowest), 1e-3) / 4)), 0, 3))
-    return scatter(
-        "trade-off",
-        "Accuracy against latency",
-        described + ". The vertical lines are the intervals of the change against PyTorch.",
-        dots,
-        "median latency of one image, \u00b5s (logarithmic)",
-        lambda value: f"{value:g}",
-        lambda value: f"{100 * value:.{digits}f}",
-    )
-
-
-def _dot(item: Verdict, reference: float, latency: float) -> Dot:
-    low, high = reference - item.drop_upper95_pp / 100, reference - item.drop_lower95_pp / 100
-    return Dot(item.format, "dot accent", latency, item.accuracy, low, high)
-
-
-def _sizes(found: Findings) -> Markup:
-    assert found.verification is not None
-    formats = {PYTORCH: "PyTorch", **{item.path: item.format for item in found.verification.verdicts}}
-    sizes = {formats[name]: size for name, size in found.file_sizes.items()}
-    return draw_bars([Bar(name, size, _size(size)) for name, size in sizes.items()], "accent")
-
-
-def _measured_on(found: Findings) -> Markup | None:
-    if not found.timings or found.host is None:
-        return None
-    host, row = found.host, found.timings[0]
-    versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
-    return tag(
-        "p",
-        f"Latency: {row.calls:,} calls each, interleaved over fresh sessions, on {host['cpu']} "
-        f"({', '.join(host['instruction_sets'])}; {host['cores']} cores, load {host['load_1min']}), {host['system']}; "
-        f"{versions}.",
-        class_="note",
-    )
-
-
-def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested fields on one level: those of the network are its own."""
-    flat: dict[str, Any] = {}
-    for key, value in fields.items():
-        flat.update(_flat(value) if isinstance(value, Mapping) else {key: value})
-    return flat
-
-
-def _definitions(items: Mapping[str, Any]) -> Markup:
-    pairs = (tag("div", tag("dt", key.replace("_", " ")), tag("dd", _plain(value))) for key, value in items.items())
-    return tag("dl", *pairs, class_="definitions")
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_plain, value)) or "none"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _captioned(content: Content, caption: str) -> Markup:
-    return tag("figure", content, tag("figcaption", caption))
-
-
-def _titled(title: str, content: Content, remark: str | None = None) -> Markup:
-    return tag("figure", tag("figcaption", title, class_="title"), content, remark and tag("p", remark, class_="note"))
-
-
-def _named(name: str, detail: str) -> Markup:
-    return join(name, tag("small", detail))
-
-
-def _ranged(value: str, low: str, high: str) -> Markup:
-    return join(value, tag("small", f"{low} to {high}"))
-
-
 def _label_class(found: Findings) -> str:
     return "long" if max(map(len, found.data.labels)) > LABEL else "short"
-
-
-def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Content]], class_: str | None = None) -> Markup:
-    """A table in a box of its own that scrolls, by keyboard too, where the screen is too narrow for it."""
-    body = (tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows)
-    table = tag(
-        "table",
-        tag("caption", caption),
-        tag("thead", tag("tr", *(tag("th", head, scope="col") for head in heads))),
-        tag("tbody", *body),
-        class_=class_,
-    )
-    return tag("div", table, class_="scroll", role="region", tabindex=0, aria_label=f"Table: {heads[0]}, {heads[1]}")
-
-
-def _percent(fraction: float, digits: int = 2) -> str:
-    return console.percent(fraction, digits).replace(" ", SPACE)
-
-
-def _size(size: int) -> str:
-    return console.kilobytes(size).replace(" ", SPACE)
-
-
-def _signed(value: float, digits: int) -> str:
-    return f"{value + 0.0:+.{digits}f}".replace("-", MINUS)
