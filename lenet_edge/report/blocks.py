@@ -19,13 +19,15 @@ def titled(title: str, content: Content, remark: str | None = None) -> Markup:
     return tag("figure", tag("figcaption", title, class_="title"), content, remark and tag("p", remark, class_="note"))
 
 
-def definitions(items: Mapping[str, Any]) -> Markup:
+def definitions(items: Mapping[str, Any], class_: str = "definitions") -> Markup:
     """Names and values, side by side."""
-    pairs = (tag("div", tag("dt", key.replace("_", " ")), tag("dd", _plain(value))) for key, value in items.items())
-    return tag("dl", *pairs, class_="definitions")
+    pairs = (tag("div", tag("dt", key), tag("dd", _plain(value))) for key, value in items.items())
+    return tag("dl", *pairs, class_=class_)
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
@@ -33,7 +35,7 @@ def _plain(value: Any) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Content]], class_: str | None = None) -> Markup:
+def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Content]]) -> Markup:
     """A table in a box of its own that scrolls, by keyboard too, where the screen is too narrow for it."""
     body = (tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows)
     table = tag(
@@ -41,7 +43,6 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Content]],
         tag("caption", caption),
         tag("thead", tag("tr", *(tag("th", head, scope="col") for head in heads))),
         tag("tbody", *body),
-        class_=class_,
     )
     return tag("div", table, class_="scroll", role="region", tabindex=0, aria_label=f"Table: {heads[0]}, {heads[1]}")
 

@@ -14,6 +14,8 @@ from lenet_edge.report.charts import Dot, scatter
 from lenet_edge.report.findings import Findings
 from lenet_edge.report.markup import Content, Markup, join, tag
 
+LATENCY = " Latency: median of one image on one thread, with its interval."
+
 
 def files(found: Findings) -> Markup:
     """The exported files: table, accuracy against latency, sizes."""
@@ -72,21 +74,11 @@ def provenance(found: Findings) -> Markup:
     return join(
         tag("h3", "Recipe"),
         tag("p", tag("b", said[0]), f": {said[1]}. {said[2]}."),
-        definitions(recipe),
-        tag("h3", "Data"),
-        table(
-            "MD5 of the data's files",
-            ["file", "md5"],
-            [[k, tag("code", v)] for k, v in record.data_md5s.items()],
-            "text",
-        ),
-        tag("h3", "Files"),
-        table(
-            "SHA-256 of the weights and of the exported files",
-            ["file", "sha256"],
-            [[name, tag("code", digest)] for name, digest in found.file_sha256s.items()],
-            "text",
-        ),
+        definitions({key.replace("_", " "): value for key, value in recipe.items()}),
+        tag("h3", "Data, by md5"),
+        definitions({name: tag("code", md5) for name, md5 in record.data_md5s.items()}, "hashes"),
+        tag("h3", "Files, by SHA-256"),
+        definitions({name: tag("code", digest) for name, digest in found.file_sha256s.items()}, "hashes"),
         tag("h3", "Made with"),
         definitions({**made, **record.versions}),
     )
