@@ -191,6 +191,22 @@ def test_class_names_that_are_html(cli: CommandLine, digits: ImageData) -> None:
     assert "your own images" in text
 
 
+def test_a_file_that_fails_the_gate_is_named(findings: Findings) -> None:
+    checked = findings.verification
+    assert checked is not None
+    failed = [replace(item, passed=item.format != "int8") for item in checked.verdicts]
+    found = check(page.render(replace(findings, verification=replace(checked, verdicts=failed))))
+    remark = f"may lose more than {checked.max_drop_pp:g} pp: failed the gate"
+    assert found.text.count(remark) == 1
+    assert found.text.index(remark) == found.text.index(exported_name(findings, "int8")) + 1
+
+
+def exported_name(findings: Findings, format_name: str) -> str:
+    assert findings.verification is not None
+    (name,) = (item.path for item in findings.verification.verdicts if item.format == format_name)
+    return name
+
+
 def test_many_classes_and_no_mistake(findings: Findings) -> None:
     """Sixty classes, all recognised: the matrix has no numbers, and says nothing is confused."""
     from lenet_edge.evaluation import score

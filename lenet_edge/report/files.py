@@ -36,7 +36,12 @@ def files(found: Findings) -> Markup:
         ]
     ]
     rows += [
-        [_named(item.format, item.path), size_of(sizes[item.path]), *_accuracy(item), *_latency(timings.get(item.path))]
+        [
+            _file(item, checked.max_drop_pp),
+            size_of(sizes[item.path]),
+            *_accuracy(item),
+            *_latency(timings.get(item.path)),
+        ]
         for item in checked.verdicts
     ]
     heads = ["file", "size", "accuracy", "change, pp", "agreement"]
@@ -95,6 +100,11 @@ def best_files(found: Findings) -> dict[str, str]:
         fastest = min(timed, key=lambda row: row.p50_us)
         best[f"fastest file, {fastest.format}"] = f"{fastest.p50_us:.1f}{SPACE}\u00b5s"
     return best
+
+
+def _file(item: Verdict, gate_pp: float) -> Markup:
+    failed = tag("small", f"may lose more than {gate_pp:g} pp: failed the gate", class_="failed")
+    return join(_named(item.format, item.path), None if item.passed else failed)
 
 
 def _accuracy(item: Verdict) -> list[Content]:
