@@ -9,6 +9,7 @@ from lenet_edge.report.markup import Content, Markup, tag
 SIDE = 400.0  # of the squares together
 NUMBERED = 16  # classes beyond which the numbers would be too small to read
 LABEL = 13  # characters of a class's name
+TYPE_SIZE = 12  # of the style sheet
 
 
 def draw_matrix(labels: Sequence[str], matrix: Sequence[Sequence[int]], description: str) -> Markup:
@@ -22,10 +23,12 @@ def draw_matrix(labels: Sequence[str], matrix: Sequence[Sequence[int]], descript
     children.append(tag("text", "is \u2193", x=margin - 6, y=top - 6, class_="tick end"))
     for i, label in enumerate(labels):
         middle = i * cell + cell / 2
-        children.append(tag("text", _short(label), x=margin - 6, y=top + middle + 4, class_="label end"))
+        row, column = _fitted(cell), _fitted(cell if upright else 0.62 * cell)  # turned lines lie closer
+        children.append(tag("text", _short(label), x=margin - 6, y=top + middle + 4, class_="label end", style=row))
         turned = None if upright else f"rotate(-45 {margin + middle:.1f} {top - 6:.1f})"
         kind = "label middle" if upright else "label"
-        children.append(tag("text", _short(label), x=margin + middle, y=top - 6, transform=turned, class_=kind))
+        at = {"x": margin + middle, "y": top - 6}
+        children.append(tag("text", _short(label), **at, transform=turned, class_=kind, style=column))
     for i, counts in enumerate(matrix):
         for j, count in enumerate(counts):
             children.append(_cell(labels, i, j, count, sum(counts), (margin + j * cell, top + i * cell, cell)))
@@ -58,6 +61,11 @@ def _number_class(kind: str, strength: float) -> str:
     """The number's colour has to stand out from its square's, on light paper and on dark."""
     depth = " full" if strength > 0.92 else " deep" if strength > 0.58 else ""
     return f"number middle {kind}{depth}"
+
+
+def _fitted(room: float) -> str | None:
+    """A smaller type where there are so many classes that their names would overlap."""
+    return None if room >= TYPE_SIZE else f"font-size:{room:.1f}px"
 
 
 def _short(label: str) -> str:

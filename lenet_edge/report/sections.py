@@ -61,8 +61,9 @@ def summary(found: Findings) -> Markup:
 def _kicker(found: Findings) -> list[str]:
     record, parts = found.record, ["lenet-edge report"]
     if found.history:
+        epochs = len(found.history)
         seconds = f"{sum(row.seconds for row in found.history):,.0f} s"
-        parts += [f"seed {record.seed}", f"{len(found.history)} epochs in {seconds} on {record.device}"]
+        parts += [f"seed {record.seed}", f"{epochs} epoch{'' if epochs == 1 else 's'} in {seconds} on {record.device}"]
     return parts
 
 
