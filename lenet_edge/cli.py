@@ -6,7 +6,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lenet_edge.commands import bench, compare, export, info, predict, quickstart, recipes, train, verify
+from lenet_edge.commands import (
+    bench,
+    compare,
+    evaluate,
+    export,
+    info,
+    predict,
+    quickstart,
+    recipes,
+    report,
+    samples,
+    train,
+    verify,
+)
 from lenet_edge_runtime.errors import LenetEdgeError
 
 # Packages of the `train` extra, as they are imported.
@@ -64,7 +77,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (quickstart, recipes, train, compare, export, verify, bench, predict, info):
+for command in (
+    quickstart,
+    samples,
+    recipes,
+    train,
+    compare,
+    evaluate,
+    export,
+    verify,
+    bench,
+    report,
+    predict,
+    info,
+):  # in the order of `--help`
     app.command(command.NAME)(command.run)
 
 
