@@ -19,6 +19,8 @@ class Augmentation:
     shear: float  # horizontal shift per vertical shift
     shift_pixels: float
     flip: bool = False  # mirrored left to right, half of the time
+    vertical_flip: bool = False  # turned upside down, half of the time
+    jitter: float = 0.0  # share of brightness, and of contrast about the image's mean
 
 
 def augment(pixels: Tensor, padding: int, amounts: Augmentation, generator: Generator) -> Tensor:
@@ -33,7 +35,19 @@ def augment(pixels: Tensor, padding: int, amounts: Augmentation, generator: Gene
     out_height, out_width = height + 2 * padding, width + 2 * padding
     theta = _matrices(n, (height, width), (out_height, out_width), amounts, generator).to(pixels.device)
     grid = F.affine_grid(theta, [n, channels, out_height, out_width], align_corners=False)
-    return F.grid_sample(pixels.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    changed: Tensor = F.grid_sample(pixels.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return _jittered(changed, amounts.jitter, generator) if amounts.jitter else changed
+
+
+def _jittered(images: Tensor, amount: float, generator: Generator) -> Tensor:
+    """Change the contrast, then the brightness, of each image float32 [n, c, h, w]; clipped to 0..255."""
+    import torch
+
+    factors = 1 + (torch.rand(2, len(images), 1, 1, 1, generator=generator) * 2 - 1) * amount
+    contrast, brightness = factors.to(images.device)
+    mean = images.mean((1, 2, 3), keepdim=True)
+    varied: Tensor = torch.lerp(mean, images, contrast) * brightness
+    return varied.clamp(0, 255)
 
 
 def _matrices(
@@ -52,6 +66,8 @@ def _matrices(
     shift_x, shift_y = drawn(2 * amounts.shift_pixels / width), drawn(2 * amounts.shift_pixels / height)
     if amounts.flip:
         scale_x = torch.where(torch.rand(n, generator=generator) < 0.5, -scale_x, scale_x)
+    if amounts.vertical_flip:
+        scale_y = torch.where(torch.rand(n, generator=generator) < 0.5, -scale_y, scale_y)
     cos, sin = angle.cos(), angle.sin()
     rows = [[cos * scale_x, (shear - sin) * scale_y, shift_x], [sin * scale_x, cos * scale_y, shift_y]]
     theta = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)

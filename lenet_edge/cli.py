@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lenet_edge.commands import bench, compare, export, info, predict, quickstart, train, verify
+from lenet_edge.commands import bench, compare, export, info, predict, quickstart, recipes, train, verify
 from lenet_edge_runtime.errors import LenetEdgeError
 
 # Packages of the `train` extra, as they are imported.
@@ -64,7 +64,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (quickstart, train, compare, export, verify, bench, predict, info):
+for command in (quickstart, recipes, train, compare, export, verify, bench, predict, info):
     app.command(command.NAME)(command.run)
 
 

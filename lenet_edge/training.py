@@ -21,10 +21,10 @@ from lenet_edge.augmentation import Augmentation, augment
 from lenet_edge.checkpoints import TrainingState
 from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.history import Epoch, read_history, write_history
-from lenet_edge.models import LeNet5, deployed_parameters
+from lenet_edge.models import build_model, deployed_parameters
 from lenet_edge.quantization_aware import FakeQuantized
 from lenet_edge.recipes import Recipe
-from lenet_edge.runs import Run, RunRecord, now
+from lenet_edge.runs import Run, RunRecord, fitted_to, now, spec_for
 from lenet_edge_exporters.pixels import PixelInput
 from lenet_edge_runtime.errors import LenetEdgeError, TrainingError
 from lenet_edge_runtime.host import installed_versions
@@ -94,16 +94,14 @@ def start_record(
 ) -> RunRecord:
     """The record of a run about to start, with all that its training depends on made explicit."""
     train, _ = split_indices(data.train_labels, VALIDATION_SHARE, seed)
-    fitted = replace(recipe.model, classes=len(data.labels), channels=data.train_pixels.shape[1])
     used = torch.get_num_threads() if threads is None else threads
-    _, _, height, width = data.train_pixels.shape
     return RunRecord(
         status="training",
         created=now(),
-        recipe=replace(recipe, model=fitted, epochs=epochs or epochs_for(recipe, len(train))),
+        recipe=replace(fitted_to(recipe, data), epochs=epochs or epochs_for(recipe, len(train))),
         dataset=data.name,
         data_md5s=dict(data.md5s),
-        spec=ModelSpec(data.labels, height, width, data.mean, data.std, recipe.padding, data.polarity),
+        spec=spec_for(recipe, data),
         seed=seed,
         threads=used,
         device=resolve_device(device).type,
@@ -125,7 +123,9 @@ def steps_per_epoch(recipe: Recipe, images: int) -> int:
 
 
 def learning_rate_at(step: int, total: int, recipe: Recipe) -> float:
-    """Cosine warm-up from a 25th of the peak, then cosine decay to zero (OneCycle, Smith & Topin 2018)."""
+    """Cosine warm-up from a 25th of the peak, then cosine decay to zero (OneCycle, Smith & Topin 2018); or constant."""
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
     warm = recipe.warmup * total
     if step < warm:
         rise = (1 - math.cos(math.pi * step / warm)) / 2
@@ -146,11 +146,11 @@ class Trainer:
         train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
         self.train_pixels, self.train_labels = self._on_device(data.train_pixels[train], data.train_labels[train])
         self.val_pixels, self.val_labels = self._on_device(data.train_pixels[held_out], data.train_labels[held_out])
-        self.amounts: Augmentation | None = data.augmentation if self.recipe.augment else None
-        net = LeNet5(self.recipe.model)
+        self.amounts = _augmentation(self.recipe, data)
+        net = build_model(self.recipe.model)
         self.net: nn.Module = (FakeQuantized(net, self.spec) if record.quantization else net).to(self.device)
         self.input = PixelInput(self.net, self.spec).to(self.device)
-        self.optimizer = _sgd(self.net, self.recipe, self.device)
+        self.optimizer = _optimizer(self.net, self.recipe, self.device)
         self.average = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
         self.epoch = self.updates = 0
         self.steps = steps_per_epoch(self.recipe, len(self.train_pixels))
@@ -213,15 +213,16 @@ class Trainer:
 
     def state(self) -> TrainingState:
         """Everything that the next epoch depends on."""
-        momentum = {
-            str(i): self.optimizer.state[parameter]["momentum_buffer"]
+        optimizer = {
+            f"{i}.{key}": value
             for i, parameter in enumerate(self.net.parameters())
-            if self.optimizer.state[parameter].get("momentum_buffer") is not None
+            for key, value in self.optimizer.state[parameter].items()
+            if value is not None
         }
         parts = {
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
-            "momentum": momentum,
+            "optimizer": optimizer,
             "random": checkpoints.random_state(self.generator, self.device),
         }
         return TrainingState(self.epoch, checkpoints.flatten(parts))
@@ -231,10 +232,9 @@ class Trainer:
         self.epoch = state.epoch
         self.net.load_state_dict(state.part("net"))
         self.average.load_state_dict(state.part("average"))
-        momentum = state.part("momentum")
         for i, parameter in enumerate(self.net.parameters()):
-            if str(i) in momentum:
-                self.optimizer.state[parameter]["momentum_buffer"] = momentum[str(i)].to(self.device)
+            moments = state.part(f"optimizer.{i}")
+            self.optimizer.state[parameter].update({key: value.to(self.device) for key, value in moments.items()})
         checkpoints.restore_random_state(state.part("random"), self.generator, self.device)
 
     def _train_batch(self, indices: Tensor, rate: float) -> tuple[Tensor, Tensor]:
@@ -338,13 +338,20 @@ def _metrics(trainer: Trainer, history: list[Epoch], data: ImageData) -> dict[st
     }
 
 
-def _sgd(net: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.SGD:
+def _augmentation(recipe: Recipe, data: ImageData) -> Augmentation | None:
+    """What the data allow, and what the recipe adds; None where the recipe trains on the images as they are."""
+    if not recipe.augment:
+        return None
+    return replace(data.augmentation, vertical_flip=recipe.vertical_flip, jitter=recipe.jitter)
+
+
+def _optimizer(net: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
     weights = [parameter for parameter in net.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in net.parameters() if parameter.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    fused = device.type in ("cpu", "cuda")
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=recipe.learning_rate, fused=fused)
     return torch.optim.SGD(
-        [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        fused=device.type in ("cpu", "cuda"),
+        groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused
     )

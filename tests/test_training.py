@@ -29,6 +29,7 @@ from lenet_edge.training import (
 from lenet_edge_runtime.errors import RunError, TrainingError
 
 EPOCHS = 3
+TRAININGS = ["lenet5", "lenet5-partial", "digits-cnn", "digits-cnn-reported"]  # each way of training there is
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_reported_accuracy_is_that_of_the_saved_weights(digits_run: Run, digits:
     assert right == pytest.approx(record.metrics["test_accuracy"])
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", TRAININGS)
 def test_same_seed_gives_same_bytes(recipe: str, tmp_path: Path, data: ImageData) -> None:
     runs = [new_run(tmp_path / str(number), data, recipe, seed) for number, seed in enumerate([0, 0, 1])]
     for run in runs:
@@ -88,7 +89,7 @@ def test_same_seed_gives_same_bytes(recipe: str, tmp_path: Path, data: ImageData
     assert first != other
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", TRAININGS)
 @pytest.mark.parametrize("stopped_after", [0, 1, 2])
 def test_resuming_is_bit_exact(recipe: str, stopped_after: int, tmp_path: Path, data: ImageData) -> None:
     dropout = replace(RECIPES[recipe].model, dropout=0.2)  # draws from the global generator
@@ -150,6 +151,18 @@ def test_learning_rate_rises_then_falls_to_zero() -> None:
     assert rates[-1] == pytest.approx(0)
     assert (np.diff(rates[:201]) > 0).all()
     assert (np.diff(rates[200:]) < 0).all()
+
+
+def test_constant_rate_is_constant() -> None:
+    recipe = RECIPES["lenet5-classic-reported"]
+    assert {learning_rate_at(step, 1000, recipe) for step in range(1001)} == {0.01}
+
+
+def test_recipe_may_replace_the_datas_normalisation(data: ImageData) -> None:
+    record = start_record(RECIPES["digits-cnn"], data)
+    assert (record.spec.mean, record.spec.std) == ((0.5,), (0.5,))
+    record = start_record(RECIPES["lenet5"], data)
+    assert (record.spec.mean, record.spec.std) == (data.mean, data.std)
 
 
 def test_small_sets_get_more_epochs() -> None:

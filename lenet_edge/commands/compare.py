@@ -7,13 +7,13 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
-from lenet_edge.recipes import RECIPES, find_recipe
+from lenet_edge.recipes import find_recipe
 
 NAME = "compare"
 
 
 def run(
-    recipes: Annotated[list[str], typer.Argument(help=f"{', '.join(RECIPES)}.", metavar="RECIPE...")],
+    recipes: Annotated[list[str], typer.Argument(help="Names that 'lenet-edge recipes' lists.", metavar="RECIPE...")],
     dataset: Annotated[str, typer.Option(help=DatasetHelp)] = "mnist",
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe, with seeds 0, 1, 2 ...")] = 5,
     epochs: Annotated[

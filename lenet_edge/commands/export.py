@@ -8,7 +8,7 @@ import typer
 from lenet_edge import console
 from lenet_edge.commands.verify import why_it_failed
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption, MaxDropOption
-from lenet_edge.recipes import RECIPES, find_recipe
+from lenet_edge.recipes import find_recipe
 from lenet_edge_exporters.formats import FORMATS
 from lenet_edge_exporters.job import (
     CALIBRATION_IMAGES,
@@ -69,7 +69,7 @@ def run(
     data_dir: DataDirOption = None,
     max_drop: MaxDropOption = None,
     model: Annotated[
-        str | None, typer.Option(help=f"The recipe that given weights are for: {', '.join(RECIPES)}.")
+        str | None, typer.Option(help="The recipe that given weights are for; 'lenet-edge recipes' lists them.")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help=f"The data that given weights are for: {DatasetHelp}")] = None,
     mean: Annotated[

@@ -8,7 +8,7 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
-from lenet_edge.recipes import DEFAULT_RECIPE, RECIPES, Recipe, find_recipe
+from lenet_edge.recipes import DEFAULT_RECIPE, Recipe, find_recipe
 from lenet_edge_runtime.errors import DataError
 
 NAME = "train"
@@ -17,9 +17,11 @@ NAME = "train"
 def run(
     recipe: Annotated[
         str | None,
-        typer.Argument(help=f"{', '.join(RECIPES)}.  [default: {DEFAULT_RECIPE}]", show_default=False),
+        typer.Argument(
+            help=f"A name that 'lenet-edge recipes' lists.  [default: {DEFAULT_RECIPE}]", show_default=False
+        ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help=DatasetHelp + "  [default: mnist]", show_default=False)] = None,
+    dataset: Annotated[str | None, typer.Option(help=DatasetHelp + "  [default: recipe's]", show_default=False)] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.")] = None,
     lr: Annotated[float | None, typer.Option(min=0.0, help="Peak learning rate.")] = None,
@@ -74,7 +76,7 @@ def run(
         if source is not None:
             raise typer.BadParameter("--from goes with --qat")
         chosen = _with_options(find_recipe(recipe or DEFAULT_RECIPE), batch_size, lr)
-        data = load_dataset(dataset or "mnist", data_dir)
+        data = load_dataset(dataset or chosen.made_for, data_dir)
         record = start_record(chosen, data, seed=seed or 0, device=device, threads=threads, epochs=epochs)
         run = create_run(out, f"{chosen.name}-{data.name}")
         run.write(record)
