@@ -27,7 +27,7 @@ def _serve(team: ProcessTeam, watcher: SignalWatcher, data_dir: Path | None) -> 
     trainer: Trainer | None = None
     while (message := team.receive()) is not None:
         if isinstance(message, Assignment):
-            trainer = _prepared(message, team, data_dir)
+            trainer = prepared(message, team, data_dir)
             continue
         assert trainer is not None
         try:
@@ -38,7 +38,8 @@ def _serve(team: ProcessTeam, watcher: SignalWatcher, data_dir: Path | None) -> 
             trainer = None  # all processes have come to the same end, and the leading one tells of it
 
 
-def _prepared(assignment: Assignment, team: ProcessTeam, data_dir: Path | None) -> Trainer:
+def prepared(assignment: Assignment, team: ProcessTeam, data_dir: Path | None) -> Trainer:
+    """A trainer for what was assigned, on this machine's images; raises DataError where those are others."""
     data = load_dataset(assignment.dataset, data_dir)
     if dict(data.md5s) != assignment.record.data_md5s:
         raise DataError(f"the images of {assignment.dataset} on this machine are not those of the leading process")
