@@ -23,8 +23,12 @@ class Augmentation:
     jitter: float = 0.0  # share of brightness, and of contrast about the image's mean
 
 
-def augment(pixels: Tensor, padding: int, amounts: Augmentation, generator: Generator) -> Tensor:
+def augment(
+    pixels: Tensor, padding: int, amounts: Augmentation, generator: Generator, share: slice = slice(None)
+) -> Tensor:
     """Change uint8 [n, c, h, w]; return float32 [n, c, h + 2p, w + 2p], 0 to 255, zeros outside the image.
+
+    With a `share` only those of the n images are changed and returned, as they would be among all.
 
     The amounts are drawn on the CPU by `generator`, so that a seed means the same on every device. Sampling is
     bilinear; padding costs nothing, since the output grid is simply larger than the image.
@@ -33,18 +37,28 @@ def augment(pixels: Tensor, padding: int, amounts: Augmentation, generator: Gene
 
     n, channels, height, width = pixels.shape
     out_height, out_width = height + 2 * padding, width + 2 * padding
-    theta = _matrices(n, (height, width), (out_height, out_width), amounts, generator).to(pixels.device)
-    grid = F.affine_grid(theta, [n, channels, out_height, out_width], align_corners=False)
+    theta = _matrices(n, (height, width), (out_height, out_width), amounts, generator)[share].to(pixels.device)
+    pixels = pixels[share]
+    grid = F.affine_grid(theta, [len(pixels), channels, out_height, out_width], align_corners=False)
     changed: Tensor = F.grid_sample(pixels.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return _jittered(changed, amounts.jitter, generator) if amounts.jitter else changed
+    if not amounts.jitter:
+        return changed
+    factors = _jitter_factors(n, amounts.jitter, generator)[:, share]
+    return _jittered(changed, factors.to(pixels.device))
 
 
-def _jittered(images: Tensor, amount: float, generator: Generator) -> Tensor:
+def _jitter_factors(n: int, amount: float, generator: Generator) -> Tensor:
+    """Of contrast and of brightness, [2, n, 1, 1, 1]."""
+    import torch
+
+    return 1 + (torch.rand(2, n, 1, 1, 1, generator=generator) * 2 - 1) * amount
+
+
+def _jittered(images: Tensor, factors: Tensor) -> Tensor:
     """Change the contrast, then the brightness, of each image float32 [n, c, h, w]; clipped to 0..255."""
     import torch
 
-    factors = 1 + (torch.rand(2, len(images), 1, 1, 1, generator=generator) * 2 - 1) * amount
-    contrast, brightness = factors.to(images.device)
+    contrast, brightness = factors
     mean = images.mean((1, 2, 3), keepdim=True)
     varied: Tensor = torch.lerp(mean, images, contrast) * brightness
     return varied.clamp(0, 255)

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import IO
 
 from lenet_edge.datasets import ImageData
+from lenet_edge.distributed import PeerGoneError, Team, assembled
 from lenet_edge.jobs import complete
 from lenet_edge.progress import SignalWatcher
 from lenet_edge.studies import Member, Study
@@ -33,7 +34,8 @@ def train_all(
     with StudyProgress(len(todo), len(members)) as display:
         try:
             if jobs == 1:
-                errors = run_here(todo, data, display)
+                with assembled() as team:
+                    errors = run_here(todo, data, display, team)
             else:
                 errors = ChildPool(dataset, data_dir, jobs, display).run(todo)
         except TrainingStopped as stopped:
@@ -53,8 +55,8 @@ def train_all(
 class _MemberWatcher(SignalWatcher):
     """Tells a display about the member that trains at the moment."""
 
-    def __init__(self, display: StudyProgress) -> None:
-        super().__init__()
+    def __init__(self, display: StudyProgress, patient: bool) -> None:
+        super().__init__(patient)
         self.display = display
         self.member: Member | None = None
 
@@ -63,15 +65,15 @@ class _MemberWatcher(SignalWatcher):
             self.display.running(self.member, now)
 
 
-def run_here(members: Sequence[Member], data: ImageData, display: StudyProgress) -> dict[Member, str]:
+def run_here(members: Sequence[Member], data: ImageData, display: StudyProgress, team: Team) -> dict[Member, str]:
     """Train the members one after another; return the errors of those that failed. Raises TrainingStopped."""
     errors: dict[Member, str] = {}
-    with _MemberWatcher(display) as watcher:
+    with _MemberWatcher(display, patient=team.size > 1) as watcher:
         for member in members:
             watcher.member = member
             try:
-                complete(member.run, data, watcher, resume=member.run.checkpoint_path.is_file())
-            except TrainingStopped:
+                complete(member.run, data, watcher, resume=member.run.checkpoint_path.is_file(), team=team)
+            except (TrainingStopped, PeerGoneError):
                 raise
             except LenetEdgeError as error:
                 errors[member] = str(error)

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lenet_edge.datasets import ImageData, load_dataset
+from lenet_edge.distributed import ALONE, Team
 from lenet_edge.history import read_history
 from lenet_edge.plots import draw_curves
 from lenet_edge.progress import SignalWatcher
@@ -20,10 +21,10 @@ from lenet_edge.training import Progress, Watcher, train
 from lenet_edge_runtime.errors import LenetEdgeError
 
 
-def complete(run: Run, data: ImageData, watcher: Watcher, *, resume: bool) -> RunRecord:
+def complete(run: Run, data: ImageData, watcher: Watcher, *, resume: bool, team: Team = ALONE) -> RunRecord:
     """Train the run to its end under its lock, from its start or its checkpoint, and draw its curves."""
     with run.locked():
-        record = train(run, data, watcher, resume=resume)
+        record = train(run, data, watcher, resume=resume, team=team)
         draw_curves(
             read_history(run),
             f"{record.recipe.name} on {record.dataset}, seed {record.seed}",

@@ -15,10 +15,12 @@ from lenet_edge.training import Progress, Watcher
 class SignalWatcher(Watcher):
     """Shows nothing; Ctrl-C and SIGTERM stop training at the next batch.
 
-    A context manager: outside of it, signals do what they did before. A second Ctrl-C ends the process at once.
+    A context manager: outside of it, signals do what they did before. A second Ctrl-C ends the process at once, but not
+    a `patient` one: torchrun passes on the Ctrl-C that the terminal has sent to all already.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = False) -> None:
+        self._patient = patient
         self._signal: int | None = None
 
     def __enter__(self) -> Self:
@@ -35,7 +37,7 @@ class SignalWatcher(Watcher):
         return self._signal
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self._signal is not None:
+        if self._signal is not None and not self._patient:
             signal.signal(number, self._before[signal.Signals(number)])
             raise KeyboardInterrupt
         self._signal = number
@@ -44,8 +46,8 @@ class SignalWatcher(Watcher):
 class ConsoleWatcher(SignalWatcher):
     """Shows a progress bar on a terminal, one line an epoch elsewhere, all on stderr."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, patient: bool = False) -> None:
+        super().__init__(patient)
         self._bar = None if not sys.stderr.isatty() else _progress_bar()
         self._task = self._bar.add_task("", total=None, loss="", val="", speed="") if self._bar else None
 

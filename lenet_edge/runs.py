@@ -61,6 +61,7 @@ class RunRecord:
     versions: dict[str, str]
     metrics: dict[str, Any] = field(default_factory=dict)
     quantization: FakeQuantization | None = None  # of a run by `train --qat`
+    processes: int = 1  # that trained it together, each with so many threads; the last ones where it was resumed
 
     def to_json(self) -> str:
         """Serialise, for people to read too."""

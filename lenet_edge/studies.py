@@ -100,7 +100,7 @@ class Study:
 
 def identity(record: RunRecord) -> tuple[Any, ...]:
     """What makes two trainings the same one, but for the last bits of sums."""
-    settings = replace(record.recipe, summary="", source="")
+    settings = replace(record.recipe, summary="", source="", made_for="")
     return settings, record.data_md5s, record.seed, record.quantization
 
 

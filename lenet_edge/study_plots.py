@@ -41,7 +41,9 @@ def draw_accuracies(results: Results, title: str, path: Path) -> None:
         means = [samples[recipe].mean for recipe in recipes]
         deviations = [samples[recipe].sd or 0.0 for recipe in recipes]
         axes.barh(places, [mean - low for mean in means], 0.36, left=low, color=colour, label=label, zorder=2)
-        axes.errorbar(means, places, xerr=deviations, fmt="none", ecolor="black", elinewidth=1.4, capsize=4, zorder=4)
+        axes.errorbar(
+            means, places - 0.03, xerr=deviations, fmt="none", ecolor="black", elinewidth=1.4, capsize=4, zorder=4
+        )
         for place, recipe in zip(places, recipes, strict=True):
             seeds = list(values[recipe].values())
             axes.plot(
@@ -54,10 +56,11 @@ def draw_accuracies(results: Results, title: str, path: Path) -> None:
     # Room for the figures at the right.
     axes.set_xlim(low, max(everything) + (max(everything) - low) * 0.3)
     axes.set_xticks([tick for tick in axes.get_xticks() if low <= tick <= 1.0])
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     axes.set_xlabel(f"Accuracy; the axis starts at {100 * low:g} %" if low else "Accuracy")
     axes.grid(axis="x", alpha=0.3, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.spines["bottom"].set_bounds(low, 1.0)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title)
     save(figure, path)
@@ -86,7 +89,7 @@ def draw_study_curves(histories: dict[str, list[list[Epoch]]], title: str, path:
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("Epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
         axes.set_ylim(*_curve_limits(histories, column))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
@@ -109,8 +112,8 @@ def _draw_band(axes: "Axes", values: np.ndarray, label: str, index: int) -> None
 
 
 def _curve_limits(histories: dict[str, list[list[Epoch]]], column: str) -> tuple[float, float]:
-    """From a little below what is reached after a tenth of the epochs: the first ones would flatten all the others."""
-    kept = [getattr(row, column) for runs in histories.values() for run in runs for row in run[len(run) // 10 :]]
+    """From a little below what is reached after a fifth of the epochs: the first ones would flatten all the others."""
+    kept = [getattr(row, column) for runs in histories.values() for run in runs for row in run[len(run) // 5 :]]
     low, high = min(kept), max(kept)
     room = max(0.05 * (high - low), 0.001)
     return max(0.0, low - room), min(1.0, high + room)

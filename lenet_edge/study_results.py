@@ -143,6 +143,7 @@ def _run_row(member: Member, record: RunRecord) -> dict[str, Any]:
         "seconds": record.metrics["seconds"],
         "device": record.device,
         "threads": record.threads,
+        "processes": record.processes,
         "reused": member.finished,
         "run": member.run.name,
     }

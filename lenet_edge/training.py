@@ -20,6 +20,7 @@ from lenet_edge import checkpoints
 from lenet_edge.augmentation import Augmentation, augment
 from lenet_edge.checkpoints import TrainingState
 from lenet_edge.datasets import ImageData, split_indices
+from lenet_edge.distributed import ALONE, Team
 from lenet_edge.history import Epoch, read_history, write_history
 from lenet_edge.models import build_model, deployed_parameters
 from lenet_edge.quantization_aware import FakeQuantized
@@ -70,6 +71,18 @@ class Watcher:
     def stop_signal(self) -> int | None:
         """The number of the signal that asked to stop, if any; asked before every batch."""
         return None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What the leading process tells its followers to train, from where on."""
+
+    dataset: str  # what `load_dataset` takes
+    record: RunRecord
+    state: TrainingState
+
+
+NEXT_EPOCH = "next epoch"  # what it tells them then
 
 
 def resolve_device(name: str) -> torch.device:
@@ -135,11 +148,12 @@ def learning_rate_at(step: int, total: int, recipe: Recipe) -> float:
 
 
 class Trainer:
-    """The state of one training, and its one verb: another epoch."""
+    """The state of one training, and its one verb: another epoch. Every process of a team has one."""
 
-    def __init__(self, record: RunRecord, data: ImageData) -> None:
+    def __init__(self, record: RunRecord, data: ImageData, team: Team = ALONE) -> None:
         self.recipe, self.spec = record.recipe, record.spec
-        self.device = torch.device(record.device)
+        self.device, self.team = torch.device(record.device), team
+        team.check(self.device)
         torch.set_num_threads(record.threads)
         torch.manual_seed(record.seed)
         self.generator = torch.Generator().manual_seed(record.seed)  # shuffles and augments, on the CPU
@@ -149,6 +163,7 @@ class Trainer:
         self.amounts = _augmentation(self.recipe, data)
         net = build_model(self.recipe.model)
         self.net: nn.Module = (FakeQuantized(net, self.spec) if record.quantization else net).to(self.device)
+        team.adapt(self.net)
         self.input = PixelInput(self.net, self.spec).to(self.device)
         self.optimizer = _optimizer(self.net, self.recipe, self.device)
         self.average = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
@@ -164,13 +179,15 @@ class Trainer:
 
     def train_epoch(self, watcher: Watcher) -> Epoch:
         """Train one epoch and validate; raise TrainingStopped or TrainingError in its midst, having saved nothing."""
+        if self.team.leads:
+            self.team.send(NEXT_EPOCH)
         self.net.train()
         order = torch.randperm(len(self.train_pixels), generator=self.generator)
         size = min(self.recipe.batch_size, len(order))
         loss_sum, right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         rate, start = 0.0, time.perf_counter()
         for step in range(self.steps):
-            if (signal_number := watcher.stop_signal()) is not None:
+            if (signal_number := self._stop_signal(watcher, step)) is not None:
                 raise TrainingStopped(f"stopped in epoch {self.epoch + 1}", signal_number)
             self.updates = self.epoch * self.steps + step
             rate = learning_rate_at(self.updates, self.recipe.epochs * self.steps, self.recipe)
@@ -192,7 +209,7 @@ class Trainer:
                 )
         images = self.steps * size
         images_per_second = images / (time.perf_counter() - start)
-        val_loss, self.val_accuracy = self.validate()
+        val_loss, self.val_accuracy = self.validate() if self.team.leads else (math.nan, math.nan)
         self.epoch += 1
         return Epoch(
             epoch=self.epoch,
@@ -238,21 +255,32 @@ class Trainer:
         checkpoints.restore_random_state(state.part("random"), self.generator, self.device)
 
     def _train_batch(self, indices: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-        pixels, labels = self.train_pixels[indices], self.train_labels[indices]
+        share = self.team.share(len(indices))
+        pixels, labels = self.train_pixels[indices], self.train_labels[indices[share]]
         if self.amounts is not None:
-            images = augment(pixels, self.recipe.padding, self.amounts, self.generator)
+            images = augment(pixels, self.recipe.padding, self.amounts, self.generator, share)
             logits = self.net(images * self.input.scale + self.input.shift)
         else:
-            logits = self.input(pixels)
+            logits = self.input(pixels[share])
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        if self.team.size > 1:  # the shares' losses add up to the mean over the batch
+            loss = loss * (len(labels) / len(indices))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        hits = (logits.detach().argmax(1) == labels).sum()
+        loss, hits = self.team.sum_step(self.net, loss.detach(), hits)
         self.optimizer.step()
         if self.recipe.average_decay:
             self.average.update_parameters(self.net)
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+        return loss, hits
+
+    def _stop_signal(self, watcher: Watcher, step: int) -> int | None:
+        """What stops all processes of the team at the same step; asking the others takes a little time."""
+        if self.team.size > 1 and step % CHECK_STEPS:
+            return None
+        return self.team.highest(watcher.stop_signal())
 
     def _average(self, averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         # In the first steps the average follows quickly, so that a short training is not stuck at its start.
@@ -272,14 +300,16 @@ class Trainer:
         return torch.tensor(pixels, device=self.device), torch.tensor(labels, device=self.device)
 
 
-def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False) -> RunRecord:
+def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, team: Team = ALONE) -> RunRecord:
     """Train the run as its record says, from its start or its checkpoint, and evaluate it once on the test set.
 
-    Writes a checkpoint at every epoch's end. Raises TrainingStopped on a signal and TrainingError on a loss that is
+    With a team its followers train along; this process has to be the one that leads. Writes a checkpoint at every
+    epoch's end. Raises TrainingStopped on a signal and TrainingError on a loss that is
     no number; the last good checkpoint is on disk then.
     """
-    record = run.read()
-    trainer = Trainer(record, data)
+    record = replace(run.read(), processes=team.size)
+    run.write(record)
+    trainer = Trainer(record, data, team)
     history: list[Epoch] = []
     if resume:
         trainer.restore(checkpoints.load_state(run.checkpoint_path))
@@ -287,6 +317,8 @@ def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False) 
     else:
         write_history(run, history)
         checkpoints.save_state(run.checkpoint_path, trainer.state())
+    if team.size > 1:
+        team.send(Assignment(run.dataset_argument(), record, trainer.state()))
     while trainer.epoch < record.recipe.epochs:
         try:
             history.append(trainer.train_epoch(watcher))

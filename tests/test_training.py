@@ -118,7 +118,7 @@ def test_nan_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path, data:
     run = new_run(tmp_path / "run", data)
     with pytest.MonkeyPatch.context() as patch:
         trainer = Trainer(run.read(), data)
-        patch.setattr("lenet_edge.training.Trainer", lambda _record, _data: trainer)
+        patch.setattr("lenet_edge.training.Trainer", lambda *_arguments: trainer)
         with pytest.raises(TrainingError, match=r"the loss became nan in epoch 2; the checkpoint of epoch 1 is kept"):
             train(run, data, Poison())
     state = checkpoints.load_state(run.checkpoint_path)

@@ -35,12 +35,19 @@ def run(
     """
     import torch
 
+    from lenet_edge import distributed
     from lenet_edge.datasets import load_dataset
+    from lenet_edge.following import follow
     from lenet_edge.job_pool import train_all
     from lenet_edge.studies import STUDIES, Study
     from lenet_edge.study_results import conclude
     from lenet_edge.training import start_record
 
+    if jobs > 1 and distributed.processes() > 1:
+        raise typer.BadParameter("under torchrun each training has all processes; leave out --jobs")
+    if distributed.follows():
+        follow(data_dir)
+        return
     chosen = [find_recipe(name) for name in dict.fromkeys(recipes)]
     data = load_dataset(dataset, data_dir)
     share = max(1, (threads or torch.get_num_threads()) // jobs)

@@ -49,12 +49,19 @@ def run(
 
     Example: lenet-edge train lenet5 --dataset fashion-mnist
     """
+    from lenet_edge import distributed
     from lenet_edge.datasets import load_dataset
     from lenet_edge.fine_tuning import find_source, start_fine_tuning
+    from lenet_edge.following import follow
     from lenet_edge.reference import load_run_data
     from lenet_edge.runs import create_run, find_run
     from lenet_edge.training import start_record
 
+    if qat and distributed.processes() > 1:
+        raise typer.BadParameter("--qat trains in one process; start it without torchrun")
+    if distributed.follows():
+        follow(data_dir)
+        return
     if resume:
         _refuse_with(
             "--resume", recipe=recipe, dataset=dataset, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed,
@@ -81,20 +88,23 @@ def run(
         run = create_run(out, f"{chosen.name}-{data.name}")
         run.write(record)
         run.remember_data(data)
-    document = train_run(run, data, resume=resume or qat)
+    with distributed.assembled() as team:
+        document = train_run(run, data, resume=resume or qat, team=team)
     if as_json:
         console.print_json(document)
     else:
         _print_summary(document)
 
 
-def train_run(run: Any, data: Any, *, resume: bool = False) -> dict[str, Any]:
-    """Train a run in its folder, under its lock; return what `train --json` prints."""
+def train_run(run: Any, data: Any, *, resume: bool = False, team: Any = None) -> dict[str, Any]:
+    """Train a run in its folder, under its lock, alone or leading a team; return what `train --json` prints."""
+    from lenet_edge.distributed import ALONE
     from lenet_edge.jobs import complete
     from lenet_edge.progress import ConsoleWatcher
 
-    with ConsoleWatcher() as watcher:
-        record = complete(run, data, watcher, resume=resume)
+    team = team or ALONE
+    with ConsoleWatcher(patient=team.size > 1) as watcher:
+        record = complete(run, data, watcher, resume=resume, team=team)
     metrics = dict(record.metrics)
     return {
         "run": str(run.folder),
@@ -106,6 +116,7 @@ def train_run(run: Any, data: Any, *, resume: bool = False) -> dict[str, Any]:
         "seed": record.seed,
         "device": record.device,
         "threads": record.threads,
+        "processes": record.processes,
     }
 
 
