@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lenet_edge.commands import bench, export, info, predict, quickstart, train, verify
+from lenet_edge.commands import bench, export, info, predict, quickstart, serve, train, verify
 from lenet_edge_runtime.errors import LenetEdgeError
 
 # Packages of the `train` extra, as they are imported.
@@ -63,7 +63,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (quickstart, train, export, verify, bench, predict, info):
+for command in (quickstart, train, export, verify, bench, predict, info, serve):
     app.command(command.NAME)(command.run)
 
 
