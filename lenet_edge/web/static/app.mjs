@@ -5,7 +5,7 @@ import { decode, replay, sha256, softmax, time, verdict } from "./answers.mjs";
 import { toPixels } from "./image.mjs";
 import { Pad } from "./pad.mjs";
 import { rasterise } from "./strokes.mjs";
-import { buildBars, buildExamples, element, link, paint, percent, pressExample, showAnswer, showBars, showFacts } from "./view.mjs";
+import { buildBars, buildExamples, code, element, link, paint, percent, pressExample, showAnswer, showBars, showFacts } from "./view.mjs";
 import { showProblem, size } from "./view.mjs";
 
 const MAX_PIXELS = 50_000_000; // as lenet_edge_runtime/images.py
@@ -56,7 +56,7 @@ class App {
     const { model } = this;
     const { accuracy, engine } = model;
     element("lead").textContent =
-      `A neural network of ${size(model.bytes)} that runs in this page, on your machine. It tells ${model.labels.length} things apart: ` +
+      `A neural network of ${size(model.bytes)} that runs in this page, on your machine. It tells these apart: ` +
       `${model.labels.join(", ")}.`;
     element("proof-text").textContent =
       `The file carries ${this.known.count} images with the answers it gave when it was checked. ` +
@@ -64,7 +64,7 @@ class App {
     showFacts([
       ["File", link(model.file, encodeURIComponent(model.file))],
       ["Size", `${model.bytes.toLocaleString("en")} bytes`],
-      ["SHA-256", model.sha256],
+      ["SHA-256", code(model.sha256)],
       ["Loaded bytes", isChecked ? "their SHA-256 is the expected one" : "not checked: browsers only do so over https or on this machine"],
       ...(accuracy ? [["Accuracy", `${percent(accuracy.accuracy, 2)} of ${accuracy.images.toLocaleString("en")} ${accuracy.split} images of ${accuracy.dataset}`]] : []),
       ["Runs on", `${engine.title}, one thread`],
@@ -80,8 +80,7 @@ class App {
     element("time").textContent = "";
     element("seen").ariaLabel = "The pixels that the net sees: none yet";
     paint(element("seen"), new Uint8Array(model.width * model.height), model);
-    element("chosen").hidden = true;
-    element("drop-text").hidden = false;
+    this.showChosen(null);
   }
 
   clear() {
@@ -93,6 +92,7 @@ class App {
   drawn(strokes, isDone) {
     if (strokes.length === 0) return this.forget();
     pressExample(null);
+    this.showChosen(null);
     const { drawing, height, width } = this.model;
     return this.show(rasterise(strokes, drawing, height, width), isDone);
   }
@@ -193,9 +193,10 @@ class App {
     }
   }
 
-  /** Show an image in the place for it; null: none. */
+  /** Show an image on the pad, or in the place for it; null: none. */
   showChosen(canvas) {
     element("drop-text").hidden = canvas !== null;
+    this.pad?.cover(canvas !== null);
     const shown = element("chosen");
     shown.hidden = canvas === null;
     if (!canvas) return;

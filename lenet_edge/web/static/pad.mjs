@@ -7,7 +7,7 @@ export class Pad {
   /** `changed(strokes, isDone)` is called as the drawing grows, with isDone when a stroke ends; `say` speaks. */
   constructor(canvas, changed, say) {
     Object.assign(this, { canvas, changed, say, strokes: [], pointer: null, pen: { x: 0.5, y: 0.3, isDown: false } });
-    this.showsPen = false;
+    this.showsPen = this.isCovered = false;
     canvas.addEventListener("pointerdown", (event) => this.start(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => this.end(event));
@@ -20,6 +20,13 @@ export class Pad {
   clear() {
     this.strokes = [];
     this.pen.isDown = false;
+    this.draw();
+  }
+
+  /** Say whether something else lies on the pad, which then does not invite to draw. */
+  cover(isCovered) {
+    if (isCovered === this.isCovered) return;
+    this.isCovered = isCovered;
     this.draw();
   }
 
@@ -117,7 +124,14 @@ export class Pad {
       for (const [x, y] of stroke) context.lineTo(x * side, y * side);
       context.stroke();
     }
+    if (this.strokes.length === 0 && !this.isCovered) this.invite(context, side, style);
     if (this.showsPen) this.drawPen(context, side, style);
+  }
+
+  invite(context, side, style) {
+    Object.assign(context, { textAlign: "center", textBaseline: "middle", fillStyle: style.getPropertyValue("--soft") });
+    context.font = `${side / 18}px ${style.fontFamily}`;
+    context.fillText("draw here", side / 2, side / 2);
   }
 
   drawPen(context, side, style) {

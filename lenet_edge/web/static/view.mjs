@@ -81,6 +81,10 @@ export function showFacts(rows) {
   element("facts").replaceChildren(...parts);
 }
 
+export function code(text) {
+  return made("code", { textContent: text });
+}
+
 /** A link that downloads a file. */
 export function link(text, href) {
   return made("a", { textContent: text, href, download: text });
