@@ -73,10 +73,13 @@ function pad(grey, width, height, model) {
   return pixels;
 }
 
-/** Lanczos with antialiasing, columns first, rounded to bytes between the two passes. */
+/** Lanczos with antialiasing, rounded to bytes between the two passes, whose order is that of Pillow 13. */
 export function resize(grey, width, height, newWidth, newHeight) {
-  const across = resample(grey, width, height, newWidth);
-  return transpose(resample(transpose(across, newWidth, height), height, newWidth, newHeight), newHeight, newWidth);
+  const down = (image, columns) =>
+    transpose(resample(transpose(image, columns, height), height, columns, newHeight), newHeight, columns);
+  const isDownFirst = height > newHeight && height - newHeight > 2 * (width - newWidth);
+  if (isDownFirst) return resample(down(grey, width), width, newHeight, newWidth);
+  return down(resample(grey, width, height, newWidth), newWidth);
 }
 
 function resample(grey, width, height, newWidth) {
