@@ -1,4 +1,4 @@
-"""The page's modules, run in Node: images as the Python runtime fits them, strokes as MNIST was made, proofs that fail."""
+"""The page's modules, run in Node: images as Python fits them, strokes as MNIST was made, proofs that fail."""
 
 import base64
 import math
@@ -38,7 +38,9 @@ def variants(digit: np.ndarray) -> dict[str, Image.Image]:
         "tall": Image.fromarray(255 - np.pad(digit, ((10, 30), (0, 1)))),
         "colour": Image.merge("RGB", [grey, grey.rotate(10), Image.fromarray(255 - digit)]).resize((61, 47)),
         "dark on transparent": alpha,
-        "light on transparent": Image.fromarray(np.dstack([np.full((28, 28, 3), 200, np.uint8), digit])).resize((90, 70)),
+        "light on transparent": Image.fromarray(np.dstack([np.full((28, 28, 3), 200, np.uint8), digit])).resize(
+            (90, 70)
+        ),
         "noise": Image.fromarray(RNG.integers(0, 256, (57, 83, 3), np.uint8)),
         "noise with alpha": Image.fromarray(RNG.integers(0, 256, (31, 30, 4), np.uint8)),
         "one pixel": Image.new("L", (1, 1), 77),
@@ -199,6 +201,8 @@ def test_pillow_is_the_oracle_of_resizing() -> None:
     noise = RNG.integers(0, 256, (40, 33), np.uint8)
     body = "return given.sizes.map(([w, h]) => Array.from(m.resize(bytes(given.grey), 33, 40, w, h)));"
     sizes = [(28, 28), (5, 40), (33, 7), (100, 3), (1, 1), (66, 80)]
-    for size, found in zip(sizes, run_module("image.mjs", body, {"grey": base64_of(noise), "sizes": sizes}), strict=True):
+    for size, found in zip(
+        sizes, run_module("image.mjs", body, {"grey": base64_of(noise), "sizes": sizes}), strict=True
+    ):
         expected = np.asarray(Image.fromarray(noise).resize(size, Image.Resampling.LANCZOS))
         np.testing.assert_array_equal(np.uint8(found).reshape(expected.shape), expected, str(size))

@@ -1,5 +1,6 @@
 """`lenet-edge serve`: needs the base install alone."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -22,13 +23,10 @@ def run(
     """
     from lenet_edge.web.server import address_of, serving
 
-    with serving(folder, port) as server:
+    with contextlib.suppress(KeyboardInterrupt), serving(folder, port) as server:
         if as_json:
             console.print_json({"folder": folder, "url": address_of(server)})
         else:
             typer.echo(address_of(server))
         console.say("Ctrl-C ends it")
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            return
+        server.serve_forever()
