@@ -108,6 +108,7 @@ class App {
   /** Answer the latest image; while the engine works, only the last one asked for waits. */
   async show(pixels, isDone) {
     this.wanted = { pixels, isDone };
+    element("time").textContent = ""; // that of another image
     if (this.isBusy) return;
     this.isBusy = true;
     try {
