@@ -17,6 +17,7 @@ from lenet_edge.commands import (
     recipes,
     report,
     samples,
+    serve,
     train,
     verify,
 )
@@ -89,6 +90,7 @@ for command in (
     bench,
     report,
     predict,
+    serve,
     info,
 ):  # in the order of `--help`
     app.command(command.NAME)(command.run)

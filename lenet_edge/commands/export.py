@@ -9,6 +9,7 @@ from lenet_edge import console
 from lenet_edge.commands.verify import why_it_failed
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption, MaxDropOption
 from lenet_edge.recipes import find_recipe
+from lenet_edge.web.engines import ENGINES
 from lenet_edge_exporters.formats import FORMATS
 from lenet_edge_exporters.job import (
     CALIBRATION_IMAGES,
@@ -22,6 +23,7 @@ from lenet_edge_runtime.spec import InputType
 NAME = "export"
 DEFAULT_FORMATS = ("torchscript", "onnx")
 Choice = TypeVar("Choice", bound=str)
+_ENGINE_HELP = "; ".join(f"{row.name}: {row.summary}" for row in ENGINES.values())
 _FORMAT_HELP = "; ".join(f"{row.name}: {row.summary}" for row in FORMATS.values())
 
 
@@ -29,7 +31,8 @@ def run(
     run: Annotated[
         Path | None,
         typer.Argument(
-            help="A run (the latest by default), or a state_dict (.pth, .pt, .safetensors) with --model and --dataset.",
+            help="A run (the latest by default), or a state_dict (.pth, .pt, .safetensors) with --model and --dataset; "
+            "with --web also an exported ONNX file.",
             show_default=False,
         ),
     ] = None,
@@ -77,13 +80,29 @@ def run(
         typer.Option(help="Mean that given weights were trained with, of pixels in [0, 1]; once a channel."),
     ] = None,
     std: Annotated[list[float] | None, typer.Option(help="Standard deviation, like --mean.")] = None,
+    web: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a web page that runs the int8 ONNX file in a browser.", show_default=False),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help=f"With --web: what runs it there. {_ENGINE_HELP}.  [default: ort]", show_default=False),
+    ] = None,
+    cdn: Annotated[
+        str | None,
+        typer.Option(help="With --web: load the engine from this address instead of fetching it by npm."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Export a run; every file is reloaded and compared with the PyTorch model as it is written.
 
     Example: lenet-edge export --int8
     """
-    names = chosen_formats(formats, int8)
+    _check_web_options(web, engine, cdn)
+    if web and run and run.suffix == ".onnx":
+        _say_page(_write_page(run, web, engine, cdn), as_json)
+        return
+    names = chosen_formats(formats, int8 or web is not None)
     # All that can be wrong on the command line is found before weights become a run.
     plan = _int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
     _check_weights_options(run, model, dataset, mean, std)
@@ -101,14 +120,44 @@ def run(
             max_drop_pp=max_drop,
             input_type=input_type,
         )
+    int8_files = [item.path for item in report.artifacts if item.format == "int8" and item.passed]
+    page = _write_page(int8_files[0], web, engine, cdn) if web and int8_files else None
     if as_json:
-        console.print_json(as_document(found, report))
+        console.print_json(as_document(found, report) | ({"web": page} if page else {}))
     else:
         print_report(report)
+    if page:
+        _say_page(page)
     if not report.passed:
         _say_why_rejected(report)
         raise typer.Exit(3)
     console.say("next: lenet-edge verify")
+
+
+def _check_web_options(web: Path | None, engine: str | None, cdn: str | None) -> None:
+    from lenet_edge.web.page import check_folder
+
+    if web is None:
+        if engine or cdn:
+            raise typer.BadParameter("--engine and --cdn go with --web")
+        return
+    if engine is not None and engine not in ENGINES:
+        raise typer.BadParameter(f"--engine is one of {', '.join(ENGINES)}, got {engine!r}")
+    check_folder(web)
+
+
+def _write_page(model: Path, web: Path, engine: str | None, cdn: str | None) -> Any:
+    from lenet_edge.web.page import write_page
+
+    return write_page(model, web, engine or "ort", cdn)
+
+
+def _say_page(page: Any, as_json: bool = False) -> None:
+    if as_json:
+        console.print_json({"web": page})
+    console.say(page.remark)
+    console.say(f"the web page: {page.folder}/, {page.files} files, {page.bytes / 1e6:.1f} MB")
+    console.say(f"next: lenet-edge serve {page.folder}")
 
 
 def _int8_plan(images: int, method: str, seed: int | None, layers: str, draws: int) -> Any:

@@ -8,6 +8,7 @@ LenetEdgeError            exit 1: bad input; the message says what was got, expe
 ├── WeightsError          weights that do not fit the model they were said to be for
 ├── TrainingError         training cannot go on (a NaN loss, a device that is not there)
 ├── MissingExtraError     a package of the `train` extra is not installed
+├── WebError              a web page cannot be written or served
 └── GateError             exit 3: an exported file is not as good as it has to be
 """
 
@@ -44,6 +45,10 @@ class TrainingError(LenetEdgeError):
 
 class MissingExtraError(LenetEdgeError):
     """A command needs a package of an extra that is not installed."""
+
+
+class WebError(LenetEdgeError):
+    """A web page's folder, its engine or its server cannot be had as asked for."""
 
 
 class GateError(LenetEdgeError):
