@@ -7,7 +7,7 @@ with the image in its place beforehand ("bound").
 
 import contextlib
 import copy
-import io
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -221,7 +221,7 @@ def ncnn_contenders(subject: Subject) -> list[Contender]:
     import pnnx
 
     example = torch.zeros(subject.image.shape)
-    with contextlib.chdir(subject.folder), contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.chdir(subject.folder), contextlib.redirect_stdout(sys.stderr):
         pnnx.export(Folded(subject.net, subject.spec), "lenet.pt", example, fp16=False)
     empty = subject.folder / "nothing.ncnn.param"
     empty.write_text("7767517\n2 2\nInput in0 0 1 in0\nNoop nothing 1 1 in0 out0\n")
@@ -260,7 +260,6 @@ def litert_contenders(subject: Subject) -> list[Contender]:
     """LiteRT (formerly TensorFlow Lite) with XNNPACK, float32 by litert-torch, int8 by ai-edge-quantizer."""
     import litert_torch
     from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer import quantizer, recipe
 
     paths = {name: subject.folder / f"{name}.tflite" for name in ("float32", "real", "int8", "nothing")}
     pixels = torch.zeros(subject.image.shape, dtype=torch.uint8)
@@ -268,14 +267,9 @@ def litert_contenders(subject: Subject) -> list[Contender]:
     for name, module, example in (
         ("float32", folded, pixels), ("real", folded, pixels.float()), ("nothing", Nothing(), pixels),
     ):  # fmt: skip
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(sys.stderr):
             litert_torch.convert(module.eval(), (example,)).export(str(paths[name]))
-    maker = quantizer.Quantizer(str(paths["real"]))
-    maker.load_quantization_recipe(recipe.static_wi8_ai8())
-    ((signature, ends),) = Interpreter(str(paths["real"])).get_signature_list().items()
-    training = subject.data.train_pixels[:CALIBRATION_IMAGES].astype(np.float32)
-    ranges = maker.calibrate({signature: [{ends["inputs"][0]: image[None]} for image in training]})
-    maker.quantize(ranges).export_model(str(paths["int8"]), overwrite=True)
+    _quantize(subject, paths["real"], paths["int8"])
 
     def open_(name: str) -> tuple[Any, int, int]:
         interpreter = Interpreter(str(paths[name]), num_threads=1)
@@ -377,6 +371,20 @@ def _onnx_bound_call(path: Path, image: Images) -> Callable[[], object]:
 
 def _one_by_one(answer: Callable[[Images], Any], images: Images) -> Logits:
     return np.concatenate([np.array(answer(images[i : i + 1])) for i in range(len(images))])
+
+
+def _quantize(subject: Subject, source: Path, target: Path) -> None:
+    """Write `source` in int8, calibrated on training images."""
+    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_quantizer import quantizer, recipe
+
+    ((signature, ends),) = Interpreter(str(source)).get_signature_list().items()
+    images = subject.data.train_pixels[:CALIBRATION_IMAGES].astype(np.float32)
+    with contextlib.redirect_stdout(sys.stderr):
+        maker = quantizer.Quantizer(str(source))
+        maker.load_quantization_recipe(recipe.static_wi8_ai8())
+        ranges = maker.calibrate({signature: [{ends["inputs"][0]: image[None]} for image in images]})
+        maker.quantize(ranges).export_model(str(target), overwrite=True)
 
 
 def _quantized(image: Images, details: dict[str, Any]) -> NDArray[Any]:

@@ -15,10 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from backends import OURS, PEERS, PYTORCH, Contender, Images, Logits, Subject, missing_packages
-from backends import onnxruntime_contenders, torch_contenders
-from peak import macs_per_second
 
+from backends import (
+    OURS,
+    PEERS,
+    PYTORCH,
+    Contender,
+    Images,
+    Logits,
+    Subject,
+    missing_packages,
+    onnxruntime_contenders,
+    torch_contenders,
+)
 from lenet_edge.console import percent
 from lenet_edge.exported import exported_files
 from lenet_edge.reference import load_run_data, run_model
@@ -28,6 +37,8 @@ from lenet_edge_exporters.formats import format_of
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.host import describe_host
 from lenet_edge_runtime.latency import Timing, measure, paired_ratio
+from lenet_edge_runtime.resampling import CALL_LEVEL, minimum_rounds
+from peak import macs_per_second
 
 MACS = 416_520  # multiply-accumulates of LeNet-5's five layers on one image
 CHECKED_IMAGES = 1000  # of the test set, answered by every contender after the timing
@@ -75,21 +86,24 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="An exported network on several backends, as Markdown tables.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders with exported files")
     parser.add_argument("--data-dir", type=Path, help="folder with the data, as for lenet-edge verify")
-    parser.add_argument("--rounds", type=int, default=20, help="rounds of fresh sessions (default: 20)")
+    parser.add_argument("--rounds", type=int, default=16, help="rounds of fresh sessions (default: 16, at least 8)")
     parser.add_argument("--calls", type=int, default=200, help="timed calls a round (default: 200)")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="which ones (default: all)")
-    return parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
+    if parsed.rounds < minimum_rounds(CALL_LEVEL):
+        parser.error(f"which backend is faster shows from {minimum_rounds(CALL_LEVEL)} rounds on, got {parsed.rounds}")
+    return parsed
 
 
 def subject_of(folder: Path, data_dir: Path | None, temporary: Path) -> Subject:
     """The run in `folder`, which needs its ONNX, int8 and TorchScript files."""
-    run = find_run(folder)
+    run = find_run(folder.resolve())  # a converter below works in a folder of its own
     files = {format_of(path).name: path for path in exported_files(run)}
     for name in ("onnx", "int8", "torchscript"):
         if name not in files:
             raise ModelFileError(f"{folder} has no {name} file: run 'lenet-edge export {folder} --int8' first")
     data = load_run_data(run, run.read(), data_dir)
-    image = np.ascontiguousarray(data.test_pixels[:1])
+    image = data.test_pixels[:1].copy()  # writable, as OpenVINO wants shared memory
     return Subject(run, files["onnx"], files["int8"], files["torchscript"], data, image, temporary)
 
 
@@ -117,8 +131,8 @@ def agreement(contender: Contender, images: Images, reference: Logits) -> float:
     difference = float(np.abs(logits - reference).max() / np.abs(reference).max())
     if found < row.min_agreement or (row.max_difference is not None and difference > row.max_difference):
         raise GateError(
-            f"{contender.name} agrees with PyTorch on {found:.2%} of {len(images)} images and differs by {difference:.2g} "
-            f"of the greatest logit: its timing means nothing"
+            f"{contender.name} agrees with PyTorch on {found:.2%} of {len(images)} images and differs by "
+            f"{difference:.2g} of the greatest logit: its timing means nothing"
         )
     return found
 
@@ -153,8 +167,8 @@ def findings(results: list[Result]) -> list[str]:
     low, high = ratio.ci99 or ratio.ci95
     aim = "reached" if low >= AIM else "missed"
     lines = [
-        f"- onnxruntime in float32 is {ratio.value:.1f} times as fast as PyTorch eager ({low:.1f} to {high:.1f}, 99 %); "
-        f"the aim of {AIM} is {aim}."
+        f"- onnxruntime in float32 is {ratio.value:.1f} times as fast as PyTorch eager ({low:.1f} to {high:.1f}, "
+        f"99 %); the aim of {AIM} is {aim}."
     ]
     faster = []
     for item in results:
@@ -172,12 +186,13 @@ def findings(results: list[Result]) -> list[str]:
 def conditions(arguments: argparse.Namespace, host: dict[str, Any], peak: dict[str, float]) -> str:
     """What a reader needs to judge the figures, and to get them again."""
     versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
+    virtual = ", virtual machine" if host["virtual"] else ""
     return (
-        f"One image a call, one thread, n = {arguments.rounds * arguments.calls:,} calls each ({arguments.rounds} rounds of "
-        f"{arguments.calls} on fresh sessions) on {host['cpu']} ({', '.join(host['instruction_sets'])}; {host['cores']} "
-        f"cores, load {host['load_1min']}{', virtual machine' if host['virtual'] else ''}), {host['system']}; {versions}. "
-        f"Agreement: share of {CHECKED_IMAGES:,} test images with PyTorch's class. Arithmetic: the share of the time that "
-        f"{MACS:,} multiply-accumulates take at this core's measured peak, {peak['float32'] / 1e9:.0f} (float32) and "
+        f"One image a call, one thread, n = {arguments.rounds * arguments.calls:,} calls each ({arguments.rounds} "
+        f"rounds of {arguments.calls} on fresh sessions) on {host['cpu']} ({', '.join(host['instruction_sets'])}; "
+        f"{host['cores']} cores, load {host['load_1min']}{virtual}), {host['system']}; {versions}. Agreement: share of "
+        f"{CHECKED_IMAGES:,} test images with PyTorch's class. Arithmetic: the share of the time that {MACS:,} "
+        f"multiply-accumulates take at this core's measured peak, {peak['float32'] / 1e9:.0f} (float32) and "
         f"{peak['int8'] / 1e9:.0f} (int8) GMAC/s. Empty call: the same call of a net that does nothing, as a share. "
         f"Command: `{shlex.join(['python', *sys.argv])}`"
     )

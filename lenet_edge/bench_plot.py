@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LOG_FROM = 8  # slowest by fastest: from here on a linear axis would crowd the fast ones together
+NAMES = ("median, 95 % interval", "median of each session", "p99")
 COLOURS = {"onnxruntime": "#0b62a4", "pytorch": "#8a8a8a", "torchscript": "#8a8a8a"}
 
 
@@ -40,18 +41,20 @@ def draw_bench(rows: Sequence[BenchRow], host: dict[str, Any], path: Path) -> No
 
 def _panel(axes: "Axes", rows: Sequence[BenchRow]) -> None:
     for y, row in enumerate(rows):
-        first = y == 0
         colour = COLOURS.get(row.backend, "#0b62a4")
         low, high = row.p50_ci95_us
-        axes.plot(
-            row.round_medians_us, [y + 0.22] * row.rounds, "o", color=colour, alpha=0.3, markersize=3, markeredgewidth=0,
-            label="median of a session" if first else None,
+        names = NAMES if y == 0 else (None,) * len(NAMES)  # once in the legend
+        axes.errorbar(
+            row.p50_us, y, xerr=[[max(0, row.p50_us - low)], [max(0, high - row.p50_us)]], fmt="o", color=colour,
+            markersize=4, capsize=4, label=names[0],
         )  # fmt: skip
-        axes.plot([low, high], [y, y], color=colour, linewidth=4, alpha=0.5, label="95 % interval" if first else None)
-        axes.plot([row.p50_us], [y], "o", color=colour, markersize=6, label="median of all calls" if first else None)
+        axes.plot(
+            row.round_medians_us, [y + 0.27] * row.rounds, "o", color=colour, alpha=0.35, markersize=4,
+            markeredgewidth=0, label=names[1],
+        )  # fmt: skip
         if row.p99_us is not None:
-            axes.plot([row.p99_us], [y], "|", color=colour, markersize=9, label="p99" if first else None)
-        axes.annotate(f"{row.p50_us:.1f}", (row.p50_us, y), (0, -11), textcoords="offset points", ha="center", fontsize=7)
+            axes.plot([row.p99_us], [y], "|", color=colour, markersize=10, label=names[2])
+        axes.annotate(f"{row.p50_us:.1f}", (row.p50_us, y), (0, 6), textcoords="offset points", ha="center", fontsize=8)
     axes.set_yticks(range(len(rows)), [display_name(row) for row in rows], fontsize=9)
     axes.set_ylim(len(rows) - 0.4, -0.6)  # the fastest on top
     if rows[-1].p50_us / rows[0].p50_us > LOG_FROM:

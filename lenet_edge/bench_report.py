@@ -29,7 +29,9 @@ def print_bench(results: "BenchResults") -> None:
     virtual = ", virtual machine" if host["virtual"] else ""
     apis = ", ".join(sorted({f"{row.backend}: {row.api}" for row in rows}))
     console.say(f"{rows[0].calls} calls each: {plan.rounds} rounds of {plan.calls} on fresh sessions; {apis}")
-    console.say(f"{host['cores_usable']} of {host['cores']} cores, load {host['load_1min']}, {governor}{virtual}; {versions}")
+    console.say(
+        f"{host['cores_usable']} of {host['cores']} cores, load {host['load_1min']}, {governor}{virtual}; {versions}"
+    )
     for remark in [*busy(host), *slower_int8(rows)]:
         console.say(remark)
 

@@ -38,7 +38,9 @@ class BenchResults:
             document = json.loads(path.read_text(encoding="utf-8"))
             if document["schema"] != SCHEMA:
                 raise ValueError(f"its schema is {document['schema']!r}")
-            return cls(document["host"], BenchPlan(**document["method"]), [BenchRow.from_json(r) for r in document["rows"]])
+            return cls(
+                document["host"], BenchPlan(**document["method"]), [BenchRow.from_json(r) for r in document["rows"]]
+            )
         except FileNotFoundError:
             raise ResultsError(f"{path} does not exist: write one by 'lenet-edge bench --out {path}'") from None
         except (KeyError, TypeError, ValueError) as error:
@@ -102,7 +104,8 @@ def remarks_on(now: BenchResults, before: BenchResults, changes: list[Change]) -
             "the machine itself runs at another speed than then (files that did not change differ): no change is "
             "called one; measure both on the same day, or both files in one command"
         )
-    remarks.extend(f"the machine was busy {when}: {load} processes on {cores} cores" for when, load, cores in _loads(now, before))
+    if is_busy(before.host):
+        remarks.append(f"the machine was busy then (load {before.host['load_1min']} on {before.host['cores']} cores)")
     if any(change.verdict == "unknown" for change in changes):
         remarks.append("a change is called from 8 rounds on, in both measurements: --rounds 10")
     return remarks
@@ -130,14 +133,6 @@ def _check_hardware(now: dict[str, Any], before: dict[str, Any]) -> None:
                 f"the results are of another machine ({field} was {before.get(field)}, is {now.get(field)}): latencies "
                 f"of two machines do not compare; measure both files on one"
             )
-
-
-def _loads(*measurements: BenchResults) -> list[tuple[str, float, int]]:
-    return [
-        (when, results.host["load_1min"], results.host["cores"])
-        for when, results in zip(("now", "then"), measurements, strict=True)
-        if is_busy(results.host)
-    ]
 
 
 def _key(row: BenchRow) -> tuple[str, int, int, str]:

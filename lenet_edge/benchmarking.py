@@ -160,9 +160,7 @@ def _opener(model: Path | Run, images: NDArray[np.uint8], threads: int, api: Api
     return lambda: open_call(model, images, threads, api)
 
 
-def _row(
-    kind: str, model: Path | Run, case: tuple[int, int, Api], timing: Timing, baseline: Timing | None
-) -> BenchRow:
+def _row(kind: str, model: Path | Run, case: tuple[int, int, Api], timing: Timing, baseline: Timing | None) -> BenchRow:
     batch, threads, api = case
     path = model.weights_path if isinstance(model, Run) else model
     backend = "onnxruntime" if kind == FOREIGN else FORMATS[kind].backend if kind in FORMATS else kind

@@ -42,7 +42,7 @@ def measure_memory(model: Path | Run, shape: tuple[int, ...], threads: int) -> M
     request = json.dumps({"path": str(path), "kind": kind, "shape": shape, "threads": threads})
     child = subprocess.run(
         [sys.executable, "-P", "-m", "lenet_edge.memory"],
-        input=request, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, env=child_environment(),
+        input=request, capture_output=True, text=True, check=False, env=child_environment(),
     )  # fmt: skip
     if child.returncode:
         reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
@@ -76,8 +76,7 @@ def _import_backend(kind: str, path: Path) -> None:
     if kind == "file" and format_of(path).backend == "onnxruntime":
         import onnxruntime  # noqa: F401
     else:
-        import lenet_edge.reference
-        import lenet_edge_exporters.pixels  # noqa: F401
+        import lenet_edge.reference  # noqa: F401
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def run(
         import matplotlib  # noqa: F401
 
     host = describe_bench_host()  # before the load of this very measurement
-    plan = BenchPlan(rounds=rounds, calls=calls, api=api, memory=memory and not labels)  # type: ignore[arg-type]  # checked
+    plan = BenchPlan(rounds=rounds, calls=calls, api=api, memory=memory and not labels)
     if foreign := open_foreign(files or [], labels, mean, std, time_limit):
         rows = bench_foreign(foreign, batches=batches, threads=thread_counts, plan=plan)
     else:

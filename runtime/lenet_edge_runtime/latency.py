@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +44,11 @@ class Timing:
     first_call_us: float
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Timing":
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Read back what `dataclasses.asdict` and JSON made of one; other keys are left alone."""
-        names = [field.name for field in fields(cls)]
-        return cls(**{name: tuple(found) if isinstance(found := values[name], list) else found for name in names})
+        found: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
+        found = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Ratio:
 def measure(openers: Mapping[str, Opener], *, rounds: int, calls: int, warmup: int, seed: int = 0) -> dict[str, Timing]:
     """Time every contender `calls` times in each of `rounds` rounds, after `warmup` calls that do not count.
 
-    The first call is one of the warm-up's and is timed apart. In every round each contender gets a fresh session and the order is shuffled with `seed`.
+    The first call is one of the warm-up's and is timed apart. In every round each contender gets a fresh session and
+    the order is shuffled with `seed`.
     """
     shuffle = random.Random(seed)
     samples: dict[str, list[NDArray[np.float64]]] = {name: [] for name in openers}

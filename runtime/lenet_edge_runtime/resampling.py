@@ -63,7 +63,7 @@ def widened_tail(level: float, rounds: int) -> float:
 
 def student_quantile(probability: float, freedom: int) -> float:
     """Student's t quantile (Abramowitz & Stegun 26.7.5, to 1 % from 4 degrees of freedom on)."""
-    z = statistics.NormalDist().inv_cdf(probability)
+    z: float = statistics.NormalDist().inv_cdf(probability)
     terms = (
         z,
         (z**3 + z) / 4,
@@ -71,7 +71,7 @@ def student_quantile(probability: float, freedom: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return sum(term / freedom**power for power, term in enumerate(terms))
+    return math.fsum(term / freedom**power for power, term in enumerate(terms))
 
 
 def _resampled_medians(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
