@@ -7,6 +7,7 @@ LenetEdgeError            exit 1: bad input; the message says what was got, expe
 ├── RunError              a run folder is missing, in use, unfinished or cannot be written
 ├── WeightsError          weights that do not fit the model they were said to be for
 ├── TrainingError         training cannot go on (a NaN loss, a device that is not there)
+├── ResultsError          measured results that are none, or of another machine
 ├── MissingExtraError     a package of the `train` extra is not installed
 ├── WebError              a web page cannot be written or served
 └── GateError             exit 3: an exported file is not as good as it has to be
@@ -41,6 +42,10 @@ class WeightsError(LenetEdgeError):
 
 class TrainingError(LenetEdgeError):
     """Training cannot start or go on."""
+
+
+class ResultsError(LenetEdgeError):
+    """A file is not the results of a measurement, or they cannot be compared with these."""
 
 
 class MissingExtraError(LenetEdgeError):

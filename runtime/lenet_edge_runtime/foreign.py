@@ -170,7 +170,7 @@ def time_calls(
         "time", [classifier.path for classifier in classifiers], arrays,
         classes=classes, threads=threads, rounds=rounds, calls=calls, warmup=warmup,
     )  # fmt: skip
-    return [Timing(**{**timing, "p50_ci95_us": tuple(timing["p50_ci95_us"])}) for timing in answer["timings"]]
+    return [Timing.from_json(timing) for timing in answer["timings"]]
 
 
 def _are_probabilities(rows: NDArray[np.float32]) -> bool:
