@@ -10,12 +10,13 @@ import torch
 
 from conftest import small_digits
 from lenet_edge import checkpoints
-from lenet_edge.datasets import ImageData
+from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.history import read_history
-from lenet_edge.models import LeNet5
+from lenet_edge.models import LeNet5, build_model
 from lenet_edge.recipes import RECIPES
 from lenet_edge.runs import Run
 from lenet_edge.training import (
+    VALIDATION_SHARE,
     Progress,
     Trainer,
     TrainingStopped,
@@ -77,6 +78,20 @@ def test_reported_accuracy_is_that_of_the_saved_weights(digits_run: Run, digits:
     logits = net.eval()((padded - record.spec.mean[0]) / record.spec.std[0])
     right = (logits.argmax(1).numpy() == digits.test_labels).mean()
     assert right == pytest.approx(record.metrics["test_accuracy"])
+
+
+def test_train_accuracy_is_that_of_the_saved_weights_on_the_images_trained_on(
+    digits_run: Run, digits: ImageData
+) -> None:
+    record = digits_run.read()
+    net = build_model(record.recipe.model)
+    checkpoints.load_weights(digits_run.weights_path, net)
+    train, _ = split_indices(digits.train_labels, VALIDATION_SHARE, record.seed)
+    images = torch.from_numpy(digits.train_pixels[train]).float() / 255
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
+    logits = net.eval()((padded - record.spec.mean[0]) / record.spec.std[0])
+    right = (logits.argmax(1).numpy() == digits.train_labels[train]).mean()
+    assert right == pytest.approx(record.metrics["train_accuracy"])
 
 
 @pytest.mark.parametrize("recipe", TRAININGS)
