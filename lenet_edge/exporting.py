@@ -149,7 +149,9 @@ def import_weights(
     net = LeNet5(model)
     load_foreign_weights(path, net, recipe.name)
     _, _, height, width = data.train_pixels.shape
-    spec = ModelSpec(data.labels, height, width, mean or data.mean, std or data.std, recipe.padding, data.polarity)
+    spec = ModelSpec(
+        data.labels, height, width, mean or data.mean, std or data.std, recipe.padding, data.polarity, data.fit
+    )
     record = RunRecord(
         status="imported",
         created=now(),

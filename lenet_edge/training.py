@@ -103,7 +103,7 @@ def start_record(
         recipe=replace(recipe, model=fitted, epochs=epochs or epochs_for(recipe, len(train))),
         dataset=data.name,
         data_md5s=dict(data.md5s),
-        spec=ModelSpec(data.labels, height, width, data.mean, data.std, recipe.padding, data.polarity),
+        spec=ModelSpec(data.labels, height, width, data.mean, data.std, recipe.padding, data.polarity, data.fit),
         seed=seed,
         threads=used,
         device=resolve_device(device).type,

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from lenet_edge_exporters import atomic, int8, onnx, ort, pt2, torchscript
 from lenet_edge_exporters.job import ExportJob, LoadedModel, Measurement
+from lenet_edge_runtime import proof
 from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.sessions import read_model
 from lenet_edge_runtime.spec import PREFIX
 
 Seal = Callable[[bytes, ExportJob, LoadedModel, Mapping[str, Any] | None], bytes]
@@ -75,7 +77,7 @@ FORMATS = {
         ),
         Format(
             "ort", ".ort", "onnxruntime's own format, float32, for minimal builds", "onnxruntime",
-            ort.export, ort.load, min_agreement=0.999, max_difference=1e-4,
+            ort.export, ort.load, min_agreement=0.999, max_difference=1e-4, seal=ort.seal,
         ),
     )
 }  # fmt: skip
@@ -137,8 +139,14 @@ def format_of(path: Path) -> Format:
 
 
 def open_file(path: Path, threads: int = 1) -> tuple[str, LoadedModel]:
-    """Open an exported file of any format; return the format's name, as the file itself states it, and the model."""
+    """Open an exported file of any format; return the format's name, as the file itself states it, and the model.
+
+    Raises ModelFileError for a file that is missing, and unopened for one whose seal is broken or not there.
+    """
     if not path.is_file():
         raise ModelFileError(f"{path} does not exist: give the path of an exported model")
-    model = format_of(path).load(path, threads)
-    return str(json.loads(model.metadata.get(PREFIX + "format", "null")) or format_of(path).name), model
+    row = format_of(path)
+    if row.seal:
+        proof.check_seal(read_model(path), str(path))
+    model = row.load(path, threads)
+    return str(json.loads(model.metadata.get(PREFIX + "format", "null")) or row.name), model
