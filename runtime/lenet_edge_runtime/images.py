@@ -139,10 +139,10 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     """Scale 16-bit, 32-bit and float grey images to 8 bits; other modes pass."""
     if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
         return image
-    grey = np.asarray(image, dtype=np.float64)
+    grey = np.asarray(image, dtype=np.float32)
     if not np.isfinite(grey).all() or grey.min() < 0 or grey.max() > 65535:
         raise ValueError("grey values outside 0..65535")
-    white = 1.0 if image.mode == "F" and grey.max() <= 1 else 255.0 if grey.max() <= 255 else 65535.0
+    white = np.float32(1.0 if image.mode == "F" and grey.max() <= 1 else 255.0 if grey.max() <= 255 else 65535.0)
     return Image.fromarray(np.rint(grey / white * 255).astype(np.uint8))
 
 
@@ -150,8 +150,9 @@ def _flatten(image: Image.Image, channels: int) -> Image.Image:
     """Convert to L or RGB; what shows through transparent pixels is the opposite of the content."""
     if "transparency" in image.info or "A" in image.getbands() or "a" in image.getbands():
         rgba = image.convert("RGBA")
-        alpha = np.asarray(rgba.getchannel("A"), dtype=np.float64)
-        grey = np.asarray(rgba.convert("RGB").convert("L"), dtype=np.float64)
+        small = rgba.reduce(max(1, max(rgba.size) // 1000))  # a large photo need not be in memory as floats
+        alpha = np.asarray(small.getchannel("A"), dtype=np.float64)
+        grey = np.asarray(small.convert("RGB").convert("L"), dtype=np.float64)
         is_light = alpha.sum() > 0 and (grey * alpha).sum() / alpha.sum() > 127.5
         background = Image.new("RGBA", rgba.size, (0, 0, 0, 255) if is_light else (255, 255, 255, 255))
         image = Image.alpha_composite(background, rgba).convert("RGB")
