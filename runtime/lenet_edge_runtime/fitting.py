@@ -86,7 +86,7 @@ def _as_mnist(image: Image.Image, spec: ModelSpec) -> NDArray[np.uint8]:
     width, height = (max(1, round(scale * side)) for side in box.size)
     digit = np.asarray(box.resize((width, height), Image.Resampling.LANCZOS))
     top, left = (
-        # The centre of 28 pixels is the corner at 14: MNIST's own mean centre of mass is 14.0 in both directions.
+        # MNIST's centre is pixel 14 of 0 to 27: the mean of its test images' centres of mass is 14.0 both ways.
         int(np.clip(round(side / 2 - _centre(digit.sum(axis))), 0, side - length))
         for axis, side, length in ((1, spec.height, height), (0, spec.width, width))
     )

@@ -31,6 +31,11 @@ _NO_EVIDENCE = (
     "or open it without them by verify=False (--no-verify)"
 )
 
+BROKEN_SEAL = (
+    "does not prove itself: its bytes are not those that were exported (its seal is broken); "
+    "copy it anew, or export it again"
+)
+
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
@@ -125,10 +130,7 @@ def check_seal(content: bytes, name: str) -> None:
     if is_sealed(content):
         return
     if is_broken(content):
-        raise ModelFileError(
-            f"{name} is damaged: its bytes are not those that were exported (its seal is broken); "
-            f"copy it anew, or export it again"
-        )
+        raise ModelFileError(f"{name} {BROKEN_SEAL}")
     raise ModelFileError(f"{name}: {_NO_EVIDENCE}")
 
 
