@@ -35,7 +35,7 @@ def test_option_in_the_readme_exists(option: str) -> None:
         name
         for command in typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
         for parameter in command.params
-        for name in parameter.opts
+        for name in (*parameter.opts, *parameter.secondary_opts)
     }
     assert option in known
 
