@@ -47,9 +47,24 @@ def test_800_files_of_mnist_digits_keep_their_class(real_data: Path, cli: Comman
     assert cli("train", "--dataset", "mnist", "--epochs", "2", "--data-dir", real_data).exit_code == 0
     assert cli("export", "--int8", "--data-dir", real_data).exit_code == 0
     (model,) = Path("runs").glob("*/export/*.int8.onnx")
-    count, share, lost = share_of_same_class(Classifier(model), load_dataset("mnist", real_data).test_pixels[:, 0])
+    classifier, digits = Classifier(model), load_dataset("mnist", real_data).test_pixels[:, 0]
+    count, share, lost = share_of_same_class(classifier, digits)
     assert count == 800
     assert share >= 0.99, lost
+    expected = classifier.logits(digits[:100, None]).argmax(1)
+    shaded = [classifier.predict(photo(digit, seed)) for seed, digit in enumerate(digits[:100])]
+    assert np.mean([found.index for found in shaded] == expected) >= 0.97
+    assert all(found.inverted for found in shaded)
+
+
+def photo(digit: np.ndarray, seed: int) -> np.ndarray:
+    """Dark ink somewhere on paper that is in the shade on one side, with the noise of a phone's camera."""
+    generator = np.random.default_rng(seed)
+    side = int(generator.integers(60, 160))
+    corner = int(generator.integers(5, 315 - side)), int(generator.integers(5, 235 - side))
+    ink = np.asarray(on_page(digit, side, (320, 240), corner), np.float64) / 255
+    paper = np.linspace(200, 140, 320)
+    return (paper - ink * (paper - 40) + generator.normal(0, 8, ink.shape)).clip(0, 255).astype(np.uint8)
 
 
 @pytest.mark.real_data

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_runtime import onnx_file, proof
-from lenet_edge_runtime.engines import Engine, Images, OnnxEngine
+from lenet_edge_runtime.engines import Images, open_engine
 from lenet_edge_runtime.errors import ImageError, ModelFileError
 from lenet_edge_runtime.fitting import FitPolicy, Fitted, Invert, fit_image
 from lenet_edge_runtime.images import ImageSource, read_image, to_input
@@ -62,7 +62,7 @@ class Classifier:
         _refuse_foreign(self._path, content)  # unopened: onnxruntime runs parts of a graph as it opens it
         if verify:
             proof.check_seal(content, str(path))
-        self._engine: Engine = OnnxEngine(content, str(path), threads, provider)
+        self._engine = open_engine(content, str(path), threads, provider)
         self.metadata = self._engine.metadata
         try:
             self.spec = ModelSpec.from_metadata(self.metadata)

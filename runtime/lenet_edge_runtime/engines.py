@@ -26,8 +26,13 @@ class Engine(Protocol):
         """The bare call on these images and nothing around it, for timing."""
 
 
+def open_engine(content: bytes, name: str, threads: int, provider: str) -> Engine:
+    """Open a model file's bytes, which carry our metadata; `name` is what errors call it."""
+    return OnnxEngine(content, name, threads, provider)
+
+
 class OnnxEngine:
-    """An ONNX or ORT file in an onnxruntime session; `name` is what errors call it."""
+    """An ONNX or ORT file in an onnxruntime session."""
 
     def __init__(self, content: bytes, name: str, threads: int, provider: str) -> None:
         self._session = open_content(content, name, threads, provider)

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 from lenet_edge_runtime.spec import Fit, ModelSpec
 
@@ -19,6 +19,7 @@ FitPolicy = Literal["auto"] | Fit
 
 BOX = 20 / 28  # of the input's side that MNIST's digits take up
 LONGEST = 1000  # pixels; a larger photo is reduced before its ink is looked for: it ends in 28 x 28 anyway
+SMOOTHED = 3 * 28  # pixels; from here on, 3 x 3 pixels are averaged: a camera's noise falls to a third
 INK = 0.3  # of the greatest contrast: fainter pixels, JPEG's and the camera's noise, do not stretch the box
 FAINTEST = 8  # grey levels of contrast below which there is no ink
 
@@ -77,6 +78,8 @@ def _as_mnist(image: Image.Image, spec: ModelSpec) -> NDArray[np.uint8]:
         raise ValueError('fit="mnist" is for classifiers of grey images, this one takes colour: use fit="resize"')
     canvas = np.zeros((spec.height, spec.width), np.uint8)
     image = image.reduce(max(1, max(image.size) // LONGEST))
+    if min(image.size) >= SMOOTHED:
+        image = image.filter(ImageFilter.BoxBlur(1))
     ink = _ink(np.asarray(image))
     rows, columns = (np.flatnonzero(ink.max(axis) > INK) for axis in (1, 0))
     if not len(rows):
