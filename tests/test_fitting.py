@@ -70,11 +70,11 @@ def photo(digit: np.ndarray, seed: int) -> np.ndarray:
 @pytest.mark.real_data
 def test_mnist_comes_out_as_it_went_in(real_data: Path) -> None:
     """What was made of the original forms by MNIST's authors is what is made of it here."""
-    for pixels in load_dataset("mnist", real_data).test_pixels[:2000, 0]:
-        found = fit_image(Image.fromarray(pixels), MNIST_SPEC, fit="mnist").pixels[0]
-        difference = np.abs(found.astype(int) - pixels)
-        assert np.sort(difference.ravel())[-20:].mean() < 130  # a faint outermost row or column may go
-        assert difference.mean() < 4
+    digits = load_dataset("mnist", real_data).test_pixels[:2000, 0]
+    found = np.stack([fit_image(Image.fromarray(digit), MNIST_SPEC, fit="mnist").pixels[0] for digit in digits])
+    difference = np.abs(found.astype(int) - digits).mean(axis=(1, 2))
+    assert (difference == 0).mean() > 0.45
+    assert difference.mean() < 0.5  # a faint outermost row may go, and what is left is scaled up by 20/19
 
 
 @given(SIDES, SIDES, st.integers(0, 60), st.integers(0, 60), st.booleans())

@@ -2,7 +2,8 @@
 
 `fit="mnist"` does what was done to make MNIST (http://yann.lecun.com/exdb/mnist): the ink, without its margins, is
 scaled with antialiasing into a 20 x 20 box, its proportions kept, and put into 28 x 28 so that its centre of mass is
-in the centre. All 10,000 test images of MNIST come out of it as they went in, but for two grey levels at most.
+in the centre. Of the first 2,000 test images of MNIST 47 % come out of it as they went in; in the mean a pixel differs
+by 0.4 grey levels, and the default recipe's net gives all of them the class it gave before.
 """
 
 from dataclasses import dataclass
