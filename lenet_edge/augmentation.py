@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+    from lenet_edge.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,13 @@ class Augmentation:
     flip: bool = False  # mirrored left to right, half of the time
     vertical_flip: bool = False  # turned upside down, half of the time
     jitter: float = 0.0  # share of brightness, and of contrast about the image's mean
+
+
+def amounts_for(recipe: Recipe, allowed: Augmentation) -> Augmentation | None:
+    """What the data allow, and what the recipe adds; None where the recipe trains on the images as they are."""
+    if not recipe.augment:
+        return None
+    return replace(allowed, vertical_flip=recipe.vertical_flip, jitter=recipe.jitter)
 
 
 def augment(

@@ -139,8 +139,8 @@ def _usage(spec: ModelSpec, artifacts: Sequence[Artifact], input_type: InputType
     usable = [artifact for artifact in artifacts if artifact.passed]
     if not usable:
         return ["", "None of these files passed its gate: use none of them."]
-    # A file that carries images of its own makes a program that runs as it stands.
-    chosen = max(usable, key=lambda item: (FORMATS[item.format].seal is not None, item.format == "ort"))
+    # A file that carries images of its own makes a program that runs as it stands; ONNX before ORT.
+    chosen = max(usable, key=lambda item: (FORMATS[item.format].seal is not None, item.format != "ort"))
     return ["", "```python", *program(chosen.format, chosen.path.name, spec, input_type), "```"]
 
 
@@ -168,8 +168,8 @@ def _measurements(record: RunRecord, artifacts: Sequence[Artifact]) -> list[str]
     if any(artifact.passed and FORMATS[artifact.format].seal for artifact in artifacts):
         lines += [
             "",
-            "The ONNX files carry these figures, a seal over their bytes, and known answers: `lenet-edge verify FILE` "
-            "checks them on your machine, without the data.",
+            "The ONNX and ORT files carry these figures, a seal over their bytes, and known answers: "
+            "`lenet-edge verify FILE` checks them on your machine, without the data.",
         ]
     return lines
 

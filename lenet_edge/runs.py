@@ -186,7 +186,7 @@ def spec_for(recipe: Recipe, data: ImageData) -> ModelSpec:
     mean, std = data.mean, data.std
     if recipe.normalisation is not None:
         mean, std = ((value,) * channels for value in recipe.normalisation)
-    return ModelSpec(data.labels, height, width, mean, std, recipe.padding, data.polarity)
+    return ModelSpec(data.labels, height, width, mean, std, recipe.padding, data.polarity, data.fit)
 
 
 def create_run(out: Path | None, stem: str, root: Path = RUNS) -> Run:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lenet_edge import checkpoints
-from lenet_edge.augmentation import Augmentation, augment
+from lenet_edge.augmentation import amounts_for, augment
 from lenet_edge.checkpoints import TrainingState
 from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.distributed import ALONE, Team
@@ -160,7 +160,7 @@ class Trainer:
         train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
         self.train_pixels, self.train_labels = self._on_device(data.train_pixels[train], data.train_labels[train])
         self.val_pixels, self.val_labels = self._on_device(data.train_pixels[held_out], data.train_labels[held_out])
-        self.amounts = _augmentation(self.recipe, data)
+        self.amounts = amounts_for(self.recipe, data.augmentation)
         net = build_model(self.recipe.model)
         self.net: nn.Module = (FakeQuantized(net, self.spec) if record.quantization else net).to(self.device)
         team.adapt(self.net)
@@ -368,13 +368,6 @@ def _metrics(trainer: Trainer, history: list[Epoch], data: ImageData) -> dict[st
         "test_accuracy": accuracy_of(logits, labels),
         "test_images": len(labels),
     }
-
-
-def _augmentation(recipe: Recipe, data: ImageData) -> Augmentation | None:
-    """What the data allow, and what the recipe adds; None where the recipe trains on the images as they are."""
-    if not recipe.augment:
-        return None
-    return replace(data.augmentation, vertical_flip=recipe.vertical_flip, jitter=recipe.jitter)
 
 
 def _optimizer(net: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:

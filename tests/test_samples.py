@@ -79,7 +79,7 @@ def test_recipe_that_does_not_augment_is_refused(cli: CommandLine, monkeypatch: 
 def test_few_images_long_names_and_colour(tmp_path: Path, digits: ImageData) -> None:
     """A class of two images gives two; names of any length and script are drawn."""
     assert [len(row) for row in drawn_samples(digits, 10_000, 0)] == np.bincount(digits.train_labels).tolist()
-    assert [len(row) for row in draw_augmented(digits, 2, 1, 0)] == [1] * 10
+    assert [len(row) for row in draw_augmented(digits, RECIPES["lenet5"], 1, 0)] == [1] * 10
     red = np.zeros((3, 28, 28), np.uint8)
     red[0] = 255
     draw_sheet([[red, red], [red]], ["x" * 200, "\u5b57 \u0416"], tmp_path / "sheet.png")

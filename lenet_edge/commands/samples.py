@@ -36,7 +36,7 @@ def run(
 
     data = load_dataset(dataset, data_dir)
     path = out or Path(f"samples-{data.name}{'-augmented' if augmented else ''}.png")
-    rows = draw_augmented(data, chosen.padding, per_class, seed) if augmented else drawn_samples(data, per_class, seed)
+    rows = draw_augmented(data, chosen, per_class, seed) if augmented else drawn_samples(data, per_class, seed)
     draw_sheet(rows, data.labels, path)
     counts = count_classes(data)
     if as_json:

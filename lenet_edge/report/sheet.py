@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lenet_edge.augmentation import augment
+from lenet_edge.augmentation import amounts_for, augment
 from lenet_edge.datasets import ImageData
+from lenet_edge.recipes import Recipe
 from lenet_edge_exporters import atomic
 
 Rows = Sequence[Sequence[NDArray[np.uint8]]]  # for each class its images, uint8 [c, h, w] each
@@ -28,16 +29,23 @@ def drawn_samples(data: ImageData, per_class: int, seed: int) -> list[list[NDArr
     return [list(data.train_pixels[generator.permutation(indices)[:per_class]]) for indices in members]
 
 
-def draw_augmented(data: ImageData, padding: int, per_class: int, seed: int) -> list[list[NDArray[np.uint8]]]:
-    """For each class one training image, padded as for the network, and `per_class` - 1 changes of it by training."""
+def draw_augmented(data: ImageData, recipe: Recipe, per_class: int, seed: int) -> list[list[NDArray[np.uint8]]]:
+    """For each class one training image, padded as for the network, and `per_class` - 1 changes of it by training.
+
+    Raises ValueError for a recipe that does not augment.
+    """
     import torch
+
+    amounts, padding = amounts_for(recipe, data.augmentation), recipe.padding
+    if amounts is None:
+        raise ValueError(f"{recipe.name} does not augment")
 
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for (pixels,) in drawn_samples(data, 1, seed):
         repeated = torch.tensor(pixels).repeat(per_class - 1, 1, 1, 1)
         border = ((0, 0), (padding, padding), (padding, padding))
-        changed = augment(repeated, padding, data.augmentation, generator) if per_class > 1 else torch.empty(0)
+        changed = augment(repeated, padding, amounts, generator) if per_class > 1 else torch.empty(0)
         rows.append([np.pad(pixels, border), *changed.round().clamp(0, 255).to(torch.uint8).numpy()])
     return rows
 

@@ -3,6 +3,7 @@
 LenetEdgeError            exit 1: bad input; the message says what was got, expected, and what to type next
 ├── ImageError            not an image that can be read
 ├── ModelFileError        not a model file, or not the one it says it is
+├── ProviderError         an execution provider that onnxruntime has not, or that does not run the model
 ├── DataError             a data set is missing, damaged or unusable
 ├── RunError              a run folder is missing, in use, unfinished or cannot be written
 ├── WeightsError          weights that do not fit the model they were said to be for
@@ -26,6 +27,10 @@ class ImageError(LenetEdgeError):
 
 class ModelFileError(LenetEdgeError):
     """A file is not a model, or not the model that it says it is."""
+
+
+class ProviderError(LenetEdgeError):
+    """The execution provider that was asked for is not there, or does not run the whole of the model."""
 
 
 class DataError(LenetEdgeError):

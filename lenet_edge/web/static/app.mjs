@@ -187,7 +187,7 @@ class App {
       this.pad?.clear();
       this.showChosen(canvas);
       pressExample(null);
-      this.remark(`${file.name}: ${data.width} × ${data.height} pixels` + (inverted ? ", inverted, for its border is not like that of the training images." : "."));
+      this.remark(`${file.name}: ${data.width} × ${data.height} pixels` + (inverted ? `, inverted: the training images are ${this.model.polarity.replaceAll("-", " ")}.` : "."));
       await this.show(pixels, true);
     } catch (error) {
       showProblem(`${file.name} is not an image that can be used (${error.message}).`);
