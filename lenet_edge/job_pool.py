@@ -139,7 +139,11 @@ class ChildPool:
                 member = self._waiting.get_nowait()
             except queue.Empty:
                 break
-            self._events.put((member, self._train(member)))
+            try:
+                outcome = self._train(member)
+            except Exception as error:  # a thread that died in silence would leave the study waiting for it
+                outcome = repr(error)
+            self._events.put((member, outcome))
         self._events.put((None, None))
 
     def _train(self, member: Member) -> str | None:

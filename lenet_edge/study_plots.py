@@ -42,7 +42,7 @@ def draw_accuracies(results: Results, title: str, path: Path) -> None:
         deviations = [samples[recipe].sd or 0.0 for recipe in recipes]
         axes.barh(places, [mean - low for mean in means], 0.36, left=low, color=colour, label=label, zorder=2)
         axes.errorbar(
-            means, places - 0.03, xerr=deviations, fmt="none", ecolor="black", elinewidth=1.4, capsize=4, zorder=4
+            means, places - 0.06, xerr=deviations, fmt="none", ecolor="black", elinewidth=1.4, capsize=4, zorder=4
         )
         for place, recipe in zip(places, recipes, strict=True):
             seeds = list(values[recipe].values())

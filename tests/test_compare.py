@@ -1,6 +1,7 @@
 """Studies: what they show, what they reuse, and that nothing is lost when they are stopped."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from PIL import Image
 from scipy import stats
 
 from conftest import CommandLine
+from lenet_edge import job_pool
 from lenet_edge.datasets import ImageData
 from lenet_edge.recipes import RECIPES
 from lenet_edge.runs import Run, find_run
@@ -121,6 +123,26 @@ def test_a_failing_run_is_named_and_the_others_are_kept(cli: CommandLine, monkey
     here, in_children = (runs_of(cli.folder / folder) for folder in ("jobs1", "jobs2"))
     assert list(here) == ["lenet5-digits-seed0", "lenet5-digits-seed1"]
     assert in_children == here
+
+
+@pytest.mark.parametrize(
+    ("returncode", "stderr", "reason"),
+    [
+        (1, "Warning\nValueError: no\n\n", "ValueError: no"),
+        (-9, "Warning\n", "its process was killed by signal 9"),
+        (3, "", "exit code 3"),
+    ],
+)
+def test_reason_of_a_failing_child(returncode: int, stderr: str, reason: str) -> None:
+    assert job_pool._reason(returncode, io.StringIO(stderr)) == reason
+
+
+def test_a_child_that_cannot_be_started_is_a_failing_run(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(cli.folder / "no-python"))
+    result = cli("compare", "lenet5", "--seeds", "2", *DIGITS, "--jobs", "2")
+    assert result.exit_code == 1
+    assert "2 of 2 runs in studies/digits failed, lenet5 seed" in result.stderr
+    assert "FileNotFoundError" in result.stderr
 
 
 def test_unknown_recipe_is_named_before_anything_is_written(cli: CommandLine) -> None:
