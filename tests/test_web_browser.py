@@ -4,6 +4,7 @@ Skipped where chromium and chromedriver (Debian: chromium, chromium-driver) or n
 """
 
 import base64
+import io
 import shutil
 import threading
 from collections.abc import Iterator
@@ -245,6 +246,25 @@ def test_image_is_fitted_as_python_does(kind: str, page: Page, digits: ImageData
     np.testing.assert_array_equal(page.seen(), expected[0])
     assert label == Classifier(page.model).predict(path).label
     assert ("inverted" in page.find("remark").text) == (kind in ("dark on light", "transparent"))
+
+
+GIVE = """
+const bytes = Uint8Array.from(atob(arguments[1]), (character) => character.charCodeAt(0));
+const transfer = new DataTransfer();
+transfer.items.add(new File([bytes], "digit.png", { type: "image/png" }));
+const fields = { bubbles: true, cancelable: true, dataTransfer: transfer, clipboardData: transfer };
+const made = arguments[0] === "drop" ? new DragEvent("drop", fields) : new ClipboardEvent("paste", fields);
+document.getElementById("pad").dispatchEvent(made);
+"""
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_image_that_is_dropped_or_pasted(way: str, page: Page, digits: ImageData) -> None:
+    content = io.BytesIO()
+    Image.fromarray(digits.test_pixels[5, 0]).save(content, "PNG")
+    page.driver.execute_script(GIVE, way, base64.b64encode(content.getvalue()).decode())
+    page.answer()
+    np.testing.assert_array_equal(page.seen(), digits.test_pixels[5, 0])
 
 
 def test_file_that_is_no_image(page: Page, tmp_path: Path) -> None:

@@ -103,7 +103,14 @@ def test_known_answers_are_those_of_the_file(model: Path, tmp_path: Path) -> Non
 def test_no_local_path_and_no_time_stands_in_it(model: Path, tmp_path: Path, npm: Path) -> None:
     write_page(model, tmp_path / "page")
     whole = b"\n".join(tree(tmp_path / "page").values())
-    for text in (str(tmp_path), str(Path.home()), str(Path(__file__).parent.parent), "{{runtime}}", "{{origin}}"):
+    for text in (
+        str(tmp_path),
+        str(Path.home()),
+        str(Path(__file__).parent.parent),
+        "{{runtime}}",
+        "{{origin}}",
+        "{{other}}",
+    ):
         assert text.encode() not in whole
     assert not re.search(rb"20\d\d-\d\d-\d\d", whole)
 
@@ -125,6 +132,7 @@ def test_npm_vendors_the_pinned_files(model: Path, tmp_path: Path, npm: Path) ->
     assert {name for name in files if "/" in name} == {f"{FOLDER}/{row.name}" for row in FILES}
     assert f'from "./{FOLDER}/ort.wasm.bundle.min.mjs"'.encode() in files["engine.mjs"]
     assert b"connect-src 'self';" in files["index.html"]
+    assert b"reach no server but its own." in files["index.html"]
     assert page.remark.endswith(f"MB in {FOLDER}/, fetched by npm")
     assert f"pack onnxruntime-web@{VERSION} " in (npm / "asked").read_text()
 
@@ -140,6 +148,7 @@ def test_without_npm_the_cdn_is_used_and_that_is_said(model: Path, tmp_path: Pat
     assert policy
     assert "script-src 'self' 'wasm-unsafe-eval' https://cdn.jsdelivr.net;" in policy[1]
     assert "connect-src 'self' https://cdn.jsdelivr.net;" in policy[1]
+    assert b"reach no server but its own and https://cdn.jsdelivr.net." in files["index.html"]
 
 
 def test_cdn_is_an_option(model: Path, tmp_path: Path, cli: CommandLine, npm: Path) -> None:

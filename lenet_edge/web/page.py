@@ -57,10 +57,15 @@ def write_page(model: Path, folder: Path, engine: str = "ort", cdn: str | None =
         "known-answers.json": _json(_known_answers(known)),
     }
     files["model.json"] = _json(_description(model.name, content, spec, known, files, engine, prepared))
-    origin = f" {prepared.origin}" if prepared.origin else ""
-    files["index.html"] = files["index.html"].replace(b"{{origin}}", origin.encode())
+    files["index.html"] = _allowing(files["index.html"], prepared.origin)
     _write(folder, files)
     return WebPage(folder, model, engine, len(files) + 1, sum(map(len, files.values())), prepared.remark)
+
+
+def _allowing(html: bytes, origin: str) -> bytes:
+    """The page with `origin` ("" for none) in its security policy, and in what it says of it."""
+    sources, words = (f" {origin}", f" and {origin}") if origin else ("", "")
+    return html.replace(b"{{origin}}", sources.encode()).replace(b"{{other}}", words.encode())
 
 
 def _read(model: Path, content: bytes) -> tuple[ModelSpec, KnownAnswers]:

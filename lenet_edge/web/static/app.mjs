@@ -29,6 +29,7 @@ async function open() {
   }
   const { load } = await import(new URL(model.engine.module, document.baseURI).href);
   const engine = await load(bytes);
+  await engine.predict(known.pixels); // the first call is slow; it is no one's answer
   return { model, known, engine, isChecked: digest !== null };
 }
 
