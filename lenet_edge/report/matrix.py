@@ -15,7 +15,7 @@ TYPE_SIZE = 12  # of the style sheet
 def draw_matrix(labels: Sequence[str], matrix: Sequence[Sequence[int]], description: str) -> Markup:
     """The matrix with a row for each class as it is and a column for each as it was called."""
     longest = min(LABEL, max(map(len, labels)))
-    margin = 14 + 7.0 * longest
+    margin = max(58.0, 14 + 7.0 * longest)  # room for "called" too
     upright = longest <= 2
     cell = SIDE / len(labels)
     top = 36.0 if upright else margin * 0.75 + 12
