@@ -21,7 +21,8 @@ from lenet_edge.runs import Run
 from lenet_edge.web.page import write_page
 from lenet_edge.web.server import address_of, serving
 from lenet_edge_runtime import Classifier, LenetEdgeError
-from lenet_edge_runtime.images import read_image, to_pixels
+from lenet_edge_runtime.fitting import fit_image
+from lenet_edge_runtime.images import read_image
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECONDS = 60  # to wait for what takes one: this machine may be busy
@@ -152,7 +153,7 @@ def test_drawn_digit_is_read(strokes: list[list[tuple[float, float]]], label: st
     page.draw(*strokes)
     found, probability = page.answer()
     assert found == label
-    expected = Classifier(page.model).predict(page.seen(), "no")
+    expected = Classifier(page.model).predict(page.seen(), False)
     assert (expected.label, round(expected.probability, 3)) == (found, pytest.approx(probability, abs=0.0005))
     rows = [row.text.split() for row in page.driver.find_elements("css selector", "#bars li")]
     assert [row[0] for row in rows] == list("0123456789")
@@ -221,7 +222,7 @@ def test_changed_model_is_not_run(page: Page, folder: Path) -> None:
 def test_carried_example(page: Page) -> None:
     page.driver.find_elements("css selector", "#examples button")[3].click()
     found, probability = page.answer()
-    expected = Classifier(page.model).predict(page.seen(), "no")
+    expected = Classifier(page.model).predict(page.seen(), False)
     assert (found, probability) == (expected.label, pytest.approx(expected.probability, abs=0.0005))
 
 
@@ -242,8 +243,8 @@ def test_image_is_fitted_as_python_does(kind: str, page: Page, digits: ImageData
     images[kind].save(path, **({"exif": exif} if kind == "turned by EXIF" else {}))
     page.find("file").send_keys(str(path))
     label, _ = page.answer()
-    expected = to_pixels(read_image(path, 1), Classifier(page.model).spec)
-    np.testing.assert_array_equal(page.seen(), expected[0])
+    expected = fit_image(read_image(path, 1), Classifier(page.model).spec)
+    np.testing.assert_array_equal(page.seen(), expected.pixels[0])
     assert label == Classifier(page.model).predict(path).label
     assert ("inverted" in page.find("remark").text) == (kind in ("dark on light", "transparent"))
 

@@ -2,6 +2,7 @@
 
 import base64
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from browser_modules import run_module
 from conftest import GREY_SPEC
 from lenet_edge.datasets import ImageData
 from lenet_edge.web.drawing import frame_of
-from lenet_edge_runtime.images import is_inverted, read_image, to_pixels
+from lenet_edge_runtime.fitting import fit_image
+from lenet_edge_runtime.images import read_image
+from lenet_edge_runtime.spec import Fit
 
 MNIST_FRAME = {"box": 20, "pen": 2.5, "centre": "mass"}
 RNG = np.random.default_rng(5)
@@ -44,13 +47,24 @@ def variants(digit: np.ndarray) -> dict[str, Image.Image]:
         "noise": Image.fromarray(RNG.integers(0, 256, (57, 83, 3), np.uint8)),
         "noise with alpha": Image.fromarray(RNG.integers(0, 256, (31, 30, 4), np.uint8)),
         "one pixel": Image.new("L", (1, 1), 77),
+        "photo": photo(digit),
+        "large photo": photo(digit).resize((2313, 2001), Image.Resampling.BICUBIC),
     }
 
 
-def test_images_become_the_pixels_that_python_makes_of_them(digits: ImageData) -> None:
+def photo(digit: np.ndarray) -> Image.Image:
+    """Ink on uneven paper with noise, off the middle."""
+    large = np.asarray(Image.fromarray(np.pad(digit, ((9, 20), (15, 4)))).resize((240, 260), Image.Resampling.BICUBIC))
+    paper = np.linspace(190, 215, 240) + RNG.normal(0, 2, large.shape)
+    return Image.fromarray(np.clip(paper - 0.6 * large, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("fit", ["resize", "mnist"])
+def test_images_become_the_pixels_that_python_makes_of_them(fit: Fit, digits: ImageData) -> None:
+    spec = replace(GREY_SPEC, fit=fit)
     images = {
         f"{name} {index}": image
-        for index in range(0, 100, 10)
+        for index in range(0, 50, 10)
         for name, image in variants(digits.test_pixels[index, 0]).items()
     }
     given = [
@@ -58,16 +72,18 @@ def test_images_become_the_pixels_that_python_makes_of_them(digits: ImageData) -
         for image in images.values()
     ]
     body = """
-        const model = { width: 28, height: 28, polarity: "light-on-dark" };
-        return given.map(({ rgba, width, height }) => {
+        const { model, images } = given;
+        return images.map(({ rgba, width, height }) => {
             const { pixels, inverted } = m.toPixels(bytes(rgba), width, height, model);
             return [Array.from(pixels), inverted];
         });
     """
-    for (name, image), (pixels, inverted) in zip(images.items(), run_module("image.mjs", body, given), strict=True):
-        expected = read_image(image, 1)
-        assert inverted == is_inverted(expected, GREY_SPEC, "auto"), name
-        np.testing.assert_array_equal(np.uint8(pixels).reshape(1, 28, 28), to_pixels(expected, GREY_SPEC), name)
+    model = {"width": 28, "height": 28, "polarity": "light-on-dark", "fit": fit}
+    found = run_module("fitting.mjs", body, {"model": model, "images": given})
+    for (name, image), (pixels, inverted) in zip(images.items(), found, strict=True):
+        expected = fit_image(read_image(image, 1), spec)
+        assert inverted == expected.inverted, name
+        np.testing.assert_array_equal(np.uint8(pixels).reshape(1, 28, 28), expected.pixels, name)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1000, 3), (3, 1000)])
@@ -77,7 +93,7 @@ def test_image_too_narrow_is_refused(width: int, height: int) -> None:
         catch (error) { return error.message; }
     """
     given = {"rgba": base64_of(np.zeros((height, width, 4), np.uint8)), "width": width, "height": height}
-    assert run_module("image.mjs", body, given) == f"an image of {width} x {height} pixels is too narrow"
+    assert run_module("fitting.mjs", body, given) == f"an image of {width} x {height} pixels is too narrow"
 
 
 # --- strokes -------------------------------------------------------------------------------------------------------

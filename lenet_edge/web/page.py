@@ -117,6 +117,7 @@ def _description(
         "height": spec.height,
         "width": spec.width,
         "polarity": spec.polarity,
+        "fit": spec.fit,
         "drawing": asdict(frame) if frame else None,
         "accuracy": {key: card[key] for key in ("dataset", "split", "images", "accuracy")} if card else None,
         "engine": {

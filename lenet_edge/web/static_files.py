@@ -9,6 +9,7 @@ PAGE = (
     "app.mjs",
     "pad.mjs",
     "strokes.mjs",
+    "fitting.mjs",
     "image.mjs",
     "answers.mjs",
     "view.mjs",

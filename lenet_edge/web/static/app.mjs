@@ -2,7 +2,7 @@
 // engine is the module that model.json names.
 
 import { decode, replay, sha256, softmax, time, verdict } from "./answers.mjs";
-import { toPixels } from "./image.mjs";
+import { toPixels } from "./fitting.mjs";
 import { Pad } from "./pad.mjs";
 import { rasterise } from "./strokes.mjs";
 import { buildBars, buildExamples, code, element, link, paint, percent, pressExample, showAnswer, showBars, showFacts } from "./view.mjs";

@@ -1,20 +1,8 @@
-// From a decoded image to the raw pixels that the net takes. The same bytes as lenet_edge_runtime/images.py gives:
-// Pillow's arithmetic (libImaging Convert.c, AlphaComposite.c, Resample.c) in whole numbers, so that both can be compared.
+// From a decoded image to grey levels, and resizing. The same bytes as Pillow gives: its arithmetic (libImaging
+// Convert.c, AlphaComposite.c, Resample.c, Reduce.c, BoxBlur.c) in whole numbers, so that both can be compared.
 
 const PRECISION = 2 ** 22; // of Resample.c's fixed-point coefficients
 const LANCZOS = 3; // support, in source pixels at scale 1
-
-/**
- * RGBA (Uint8 [height * width * 4], not premultiplied) -> { pixels: Uint8Array [model.height * model.width], inverted }.
- * Throws RangeError for an image too narrow to be fitted.
- */
-export function toPixels(rgba, width, height, model) {
-  let grey = toGrey(rgba);
-  const inverted = isInverted(grey, width, height, model.polarity);
-  if (inverted) grey = grey.map((value) => 255 - value);
-  const pixels = width === model.width && height === model.height ? grey : pad(grey, width, height, model);
-  return { pixels, inverted };
-}
 
 /** Grey levels; what shows through transparent pixels is the opposite of the content. */
 export function toGrey(rgba) {
@@ -33,13 +21,6 @@ export function toGrey(rgba) {
   return grey;
 }
 
-/** Whether the border is not as dark (or as light) as that of the training images. */
-export function isInverted(grey, width, height, polarity) {
-  if (polarity === "any") return false;
-  const isLight = borderMedian(grey, width, height) > 127.5;
-  return isLight === (polarity === "light-on-dark");
-}
-
 function luma(red, green, blue) {
   return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
 }
@@ -47,30 +28,6 @@ function luma(red, green, blue) {
 function blend(value, ground, alpha) {
   const sum = (value * alpha + ground * (255 - alpha)) * 128 + 0x4000;
   return ((sum >> 8) + sum) >> 15;
-}
-
-function borderMedian(grey, width, height) {
-  const border = [];
-  for (let x = 0; x < width; x += 1) border.push(grey[x], grey[(height - 1) * width + x]);
-  for (let y = 0; y < height; y += 1) border.push(grey[y * width], grey[y * width + width - 1]);
-  border.sort((a, b) => a - b);
-  return (border[border.length / 2 - 1] + border[border.length / 2]) / 2;
-}
-
-/** Fit into the model's size by bars of the border's colour (ImageOps.pad). */
-function pad(grey, width, height, model) {
-  let [newWidth, newHeight] = [model.width, model.height];
-  if (width * model.height > height * model.width) newHeight = roundHalfEven((height / width) * model.width);
-  else newWidth = roundHalfEven((width / height) * model.height);
-  if (newWidth < 1 || newHeight < 1) throw new RangeError(`an image of ${width} x ${height} pixels is too narrow`);
-  const fitted = resize(grey, width, height, newWidth, newHeight);
-  const pixels = new Uint8Array(model.width * model.height).fill(Math.floor(borderMedian(grey, width, height)));
-  const left = roundHalfEven((model.width - newWidth) / 2);
-  const top = roundHalfEven((model.height - newHeight) / 2);
-  for (let y = 0; y < newHeight; y += 1) {
-    pixels.set(fitted.subarray(y * newWidth, (y + 1) * newWidth), (top + y) * model.width + left);
-  }
-  return pixels;
 }
 
 /** Lanczos with antialiasing, rounded to bytes between the two passes, whose order is that of Pillow 13. */
@@ -125,8 +82,35 @@ function transpose(grey, width, height) {
   return out;
 }
 
-function roundHalfEven(value) {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
+/** Average boxes of factor x factor pixels; those at the right and lower edge may be smaller. */
+export function reduce(grey, width, height, factor) {
+  const [newWidth, newHeight] = [Math.ceil(width / factor), Math.ceil(height / factor)];
+  const out = new Uint8Array(newWidth * newHeight);
+  for (let y = 0; y < newHeight; y += 1) {
+    for (let x = 0; x < newWidth; x += 1) out[y * newWidth + x] = average(grey, width, height, x * factor, y * factor, factor);
+  }
+  return { grey: out, width: newWidth, height: newHeight };
+}
+
+function average(grey, width, height, left, top, factor) {
+  const [right, bottom] = [Math.min(left + factor, width), Math.min(top + factor, height)];
+  const count = (right - left) * (bottom - top);
+  let sum = Math.floor(count / 2);
+  for (let y = top; y < bottom; y += 1) for (let x = left; x < right; x += 1) sum += grey[y * width + x];
+  return Math.floor((sum * Math.floor(Math.fround(2 ** 32 / (256 * count)))) / 2 ** 24);
+}
+
+/** Average 3 x 3 pixels, rounded to bytes between the two directions (BoxBlur.c); edges are repeated. */
+export function smooth(grey, width, height) {
+  const across = (image, columns, rows) => {
+    const out = new Uint8Array(image.length);
+    const third = Math.floor(2 ** 24 / 3);
+    for (let i = 0; i < columns * rows; i += 1) {
+      const x = i % columns;
+      const sum = image[x > 0 ? i - 1 : i] + image[i] + image[x < columns - 1 ? i + 1 : i];
+      out[i] = Math.floor((sum * third + 2 ** 23) / 2 ** 24);
+    }
+    return out;
+  };
+  return transpose(across(transpose(across(grey, width, height), width, height), height, width), height, width);
 }
