@@ -23,11 +23,12 @@ from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.distributed import ALONE, Team
 from lenet_edge.history import Epoch, read_history, write_history
 from lenet_edge.models import build_model, deployed_parameters
+from lenet_edge.optimization import epochs_for, learning_rate_at, optimizer_for, steps_per_epoch
 from lenet_edge.quantization_aware import FakeQuantized
 from lenet_edge.recipes import Recipe
 from lenet_edge.runs import Run, RunRecord, fitted_to, now, spec_for
 from lenet_edge_exporters.pixels import PixelInput
-from lenet_edge_runtime.errors import LenetEdgeError, TrainingError
+from lenet_edge_runtime.errors import LenetEdgeError, RunError, TrainingError
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.spec import ModelSpec
 
@@ -125,28 +126,6 @@ def start_record(
     )
 
 
-def epochs_for(recipe: Recipe, images: int) -> int:
-    """Epochs that give at least the recipe's minimum number of steps on this many images."""
-    return max(recipe.epochs, math.ceil(recipe.minimum_steps / steps_per_epoch(recipe, images)))
-
-
-def steps_per_epoch(recipe: Recipe, images: int) -> int:
-    """Whole batches in an epoch; the few images left over by a shuffle are not used in it."""
-    return max(1, images // recipe.batch_size)
-
-
-def learning_rate_at(step: int, total: int, recipe: Recipe) -> float:
-    """Cosine warm-up from a 25th of the peak, then cosine decay to zero (OneCycle, Smith & Topin 2018); or constant."""
-    if recipe.schedule == "constant":
-        return recipe.learning_rate
-    warm = recipe.warmup * total
-    if step < warm:
-        rise = (1 - math.cos(math.pi * step / warm)) / 2
-        return recipe.learning_rate * (0.04 + 0.96 * rise)
-    fall = (1 + math.cos(math.pi * (step - warm) / max(1.0, total - warm))) / 2
-    return recipe.learning_rate * fall
-
-
 class Trainer:
     """The state of one training, and its one verb: another epoch. Every process of a team has one."""
 
@@ -165,7 +144,7 @@ class Trainer:
         self.net: nn.Module = (FakeQuantized(net, self.spec) if record.quantization else net).to(self.device)
         team.adapt(self.net)
         self.input = PixelInput(self.net, self.spec).to(self.device)
-        self.optimizer = _optimizer(self.net, self.recipe, self.device)
+        self.optimizer = optimizer_for(self.net, self.recipe, self.device)
         self.average = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
         self.epoch = self.updates = 0
         self.steps = steps_per_epoch(self.recipe, len(self.train_pixels))
@@ -246,6 +225,8 @@ class Trainer:
 
     def restore(self, state: TrainingState) -> None:
         """Go back to a state, to go on from it as if nothing had happened."""
+        if state.part("momentum"):
+            raise RunError("the checkpoint is of lenet-edge 0.1, whose optimizer state is kept otherwise; train again")
         self.epoch = state.epoch
         self.net.load_state_dict(state.part("net"))
         self.average.load_state_dict(state.part("average"))
@@ -368,15 +349,3 @@ def _metrics(trainer: Trainer, history: list[Epoch], data: ImageData) -> dict[st
         "test_accuracy": accuracy_of(logits, labels),
         "test_images": len(labels),
     }
-
-
-def _optimizer(net: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
-    weights = [parameter for parameter in net.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in net.parameters() if parameter.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    fused = device.type in ("cpu", "cuda")
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=recipe.learning_rate, fused=fused)
-    return torch.optim.SGD(
-        groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused
-    )

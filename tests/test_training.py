@@ -13,6 +13,7 @@ from lenet_edge import checkpoints
 from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.history import read_history
 from lenet_edge.models import LeNet5, build_model
+from lenet_edge.optimization import epochs_for, learning_rate_at
 from lenet_edge.recipes import RECIPES
 from lenet_edge.runs import Run
 from lenet_edge.training import (
@@ -21,8 +22,6 @@ from lenet_edge.training import (
     Trainer,
     TrainingStopped,
     Watcher,
-    epochs_for,
-    learning_rate_at,
     resolve_device,
     start_record,
     train,
@@ -145,6 +144,15 @@ def test_damaged_checkpoint_is_refused(tmp_path: Path, data: ImageData) -> None:
     run = new_run(tmp_path / "run", data)
     run.checkpoint_path.write_bytes(b"\x10" * 100)
     with pytest.raises(RunError, match="missing or damaged"):
+        train(run, data, Watcher(), resume=True)
+
+
+def test_checkpoint_of_an_older_version_is_refused(tmp_path: Path, data: ImageData) -> None:
+    run = new_run(tmp_path / "run", data)
+    state = Trainer(run.read(), data).state()
+    state.tensors["momentum.0"] = torch.zeros(1)
+    checkpoints.save_state(run.checkpoint_path, state)
+    with pytest.raises(RunError, match=r"lenet-edge 0\.1.*train again"):
         train(run, data, Watcher(), resume=True)
 
 
