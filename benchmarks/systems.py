@@ -14,7 +14,7 @@ import shlex
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from lenet_edge.datasets import ImageData
 from lenet_edge.evaluation import Evaluation, evaluate
 from lenet_edge.exported import exported_files
 from lenet_edge.exporting import export_run
-from lenet_edge.recipes import RECIPES
+from lenet_edge.recipes import RECIPES, Recipe
 from lenet_edge.reference import load_run_data, run_model
 from lenet_edge.runs import Run
 from lenet_edge.verification import Verdict, verify
@@ -91,7 +91,8 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--no-verify", action="store_true", help="leave the exported files out")
     arguments = parser.parse_args()
-    runs = [run for study in arguments.studies for run in finished(study)]
+    found = [run for study in arguments.studies for run in finished(study)]
+    runs = list({(run.read().recipe.name, run.read().dataset, run.read().seed): run for run in found}.values())
     data = {run.read().dataset: load_run_data(run, run.read(), arguments.data_dir) for run in runs}
     rows = sorted(
         (measure(run, data[run.read().dataset]) for run in runs),
@@ -109,9 +110,12 @@ def finished(study: Path) -> Iterator[Run]:
     """The finished runs of a study whose recipe is today's."""
     for path in sorted(study.glob("runs/*/run.json")):
         record = Run(path.parent).read()
-        recipe = RECIPES.get(record.recipe.name)
-        if record.status == "finished" and recipe and recipe.epochs == record.recipe.epochs:
+        if record.status == "finished" and _settings(record.recipe) == _settings(RECIPES[record.recipe.name]):
             yield Run(path.parent)
+
+
+def _settings(recipe: Recipe) -> Recipe:
+    return replace(recipe, summary="", source="", made_for="")
 
 
 def measure(run: Run, data: ImageData) -> Row:
