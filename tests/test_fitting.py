@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from conftest import GREY_SPEC, CommandLine, exported
-from image_variants import on_page, variants
+from image_variants import on_page, photo, variants
 from lenet_edge.datasets import ImageData, load_dataset
 from lenet_edge.runs import Run
 from lenet_edge_runtime import Classifier
@@ -55,16 +55,6 @@ def test_800_files_of_mnist_digits_keep_their_class(real_data: Path, cli: Comman
     shaded = [classifier.predict(photo(digit, seed)) for seed, digit in enumerate(digits[:100])]
     assert np.mean([found.index for found in shaded] == expected) >= 0.97
     assert all(found.inverted for found in shaded)
-
-
-def photo(digit: np.ndarray, seed: int) -> np.ndarray:
-    """Dark ink somewhere on paper that is in the shade on one side, with the noise of a phone's camera."""
-    generator = np.random.default_rng(seed)
-    side = int(generator.integers(60, 160))
-    corner = int(generator.integers(5, 315 - side)), int(generator.integers(5, 235 - side))
-    ink = np.asarray(on_page(digit, side, (320, 240), corner), np.float64) / 255
-    paper = np.linspace(200, 140, 320)
-    return (paper - ink * (paper - 40) + generator.normal(0, 8, ink.shape)).clip(0, 255).astype(np.uint8)
 
 
 @pytest.mark.real_data
@@ -119,6 +109,12 @@ def test_uneven_paper_and_jpeg_noise(digits_run: Run, digits: ImageData) -> None
     photo = (shade - ink * (shade - 25) + noise).clip(0, 255).astype(np.uint8)
     found = Classifier(exported(digits_run, "onnx")).predict(photo)
     assert (found.label, found.inverted) == ("0", True)
+
+
+def test_specks_of_which_nothing_is_left() -> None:
+    page = np.zeros((1000, 83), np.uint8)
+    page[1, 1] = page[-2, -2] = 255  # 20 / 1000 of them: less than half a grey level
+    assert fit_image(Image.fromarray(page), MNIST_SPEC).pixels.max() == 0
 
 
 @pytest.mark.parametrize("level", [0, 127, 255])

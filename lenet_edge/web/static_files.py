@@ -10,6 +10,8 @@ PAGE = (
     "pad.mjs",
     "strokes.mjs",
     "image.mjs",
+    "fitting.mjs",
+    "pillow.mjs",
     "answers.mjs",
     "view.mjs",
 )
