@@ -32,6 +32,16 @@ def on_page(digit: np.ndarray, side: int, page: tuple[int, int], corner: tuple[i
     return image
 
 
+def photo(digit: np.ndarray, seed: int) -> np.ndarray:
+    """Dark ink somewhere on paper that is in the shade on one side, with the noise of a phone's camera."""
+    generator = np.random.default_rng(seed)
+    side = int(generator.integers(60, 160))
+    corner = int(generator.integers(5, 315 - side)), int(generator.integers(5, 235 - side))
+    ink = np.asarray(on_page(digit, side, (320, 240), corner), np.float64) / 255
+    paper = np.linspace(200, 140, 320)
+    return (paper - ink * (paper - 40) + generator.normal(0, 8, ink.shape)).clip(0, 255).astype(np.uint8)
+
+
 SIZES = {
     "as it is": Image.fromarray,
     "56 x 56": lambda digit: resized(digit, 56),

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from conftest import exported
+from image_variants import photo
 from lenet_edge.datasets import ImageData, load_dataset
 from lenet_edge.runs import Run
 from lenet_edge.web.page import write_page
@@ -153,7 +154,7 @@ def test_drawn_digit_is_read(strokes: list[list[tuple[float, float]]], label: st
     page.draw(*strokes)
     found, probability = page.answer()
     assert found == label
-    expected = Classifier(page.model).predict(page.seen(), False)
+    expected = Classifier(page.model).predict(page.seen(), invert=False)
     assert (expected.label, round(expected.probability, 3)) == (found, pytest.approx(probability, abs=0.0005))
     rows = [row.text.split() for row in page.driver.find_elements("css selector", "#bars li")]
     assert [row[0] for row in rows] == list("0123456789")
@@ -222,11 +223,13 @@ def test_changed_model_is_not_run(page: Page, folder: Path) -> None:
 def test_carried_example(page: Page) -> None:
     page.driver.find_elements("css selector", "#examples button")[3].click()
     found, probability = page.answer()
-    expected = Classifier(page.model).predict(page.seen(), False)
+    expected = Classifier(page.model).predict(page.seen(), invert=False)
     assert (found, probability) == (expected.label, pytest.approx(expected.probability, abs=0.0005))
 
 
-@pytest.mark.parametrize("kind", ["as it is", "large", "dark on light", "colour", "turned by EXIF", "transparent"])
+@pytest.mark.parametrize(
+    "kind", ["as it is", "large", "dark on light", "colour", "turned by EXIF", "transparent", "photo"]
+)
 def test_image_is_fitted_as_python_does(kind: str, page: Page, digits: ImageData, tmp_path: Path) -> None:
     grey = Image.fromarray(digits.test_pixels[3, 0])
     exif = Image.Exif()
@@ -238,15 +241,18 @@ def test_image_is_fitted_as_python_does(kind: str, page: Page, digits: ImageData
         "colour": Image.merge("RGB", [grey, grey.rotate(5), grey.rotate(-5)]).resize((90, 60)),
         "turned by EXIF": grey.rotate(90).resize((50, 40)),
         "transparent": Image.fromarray(np.dstack([np.zeros((28, 28, 3), np.uint8), digits.test_pixels[3, 0]])),
+        "photo": Image.fromarray(photo(digits.test_pixels[3, 0], 3)),
     }
     path = tmp_path / "digit.png"
     images[kind].save(path, **({"exif": exif} if kind == "turned by EXIF" else {}))
     page.find("file").send_keys(str(path))
     label, _ = page.answer()
-    expected = fit_image(read_image(path, 1), Classifier(page.model).spec)
+    classifier = Classifier(page.model)
+    expected = fit_image(read_image(path, 1), classifier.spec)
     np.testing.assert_array_equal(page.seen(), expected.pixels[0])
-    assert label == Classifier(page.model).predict(path).label
-    assert ("inverted" in page.find("remark").text) == (kind in ("dark on light", "transparent"))
+    assert label == classifier.predict(path).label
+    assert ("inverted" in page.find("remark").text) == expected.inverted
+    assert expected.inverted == (kind in ("dark on light", "transparent", "photo"))
 
 
 GIVE = """

@@ -1,24 +1,35 @@
 """The page's modules, run in Node: images as Python fits them, strokes as MNIST was made, proofs that fail."""
 
 import base64
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
+from scipy import ndimage
 
 from browser_modules import run_module
 from conftest import GREY_SPEC
-from lenet_edge.datasets import ImageData
-from lenet_edge.web.drawing import frame_of
-from lenet_edge_runtime.fitting import fit_image
+from image_variants import MODES, SIZES, on_page, photo, resized
+from lenet_edge.datasets import ImageData, load_dataset
+from lenet_edge_runtime import ModelSpec
+from lenet_edge_runtime.fitting import Fitted, fit_image
 from lenet_edge_runtime.images import read_image
-from lenet_edge_runtime.spec import Fit
 
-MNIST_FRAME = {"box": 20, "pen": 2.5, "centre": "mass"}
+MNIST_SPEC = replace(GREY_SPEC, fit="mnist")
 RNG = np.random.default_rng(5)
+BROWSERS_MODES = (
+    "1",
+    "L",
+    "LA",
+    "P",
+    "RGB",
+    "RGBA",
+)  # of image_variants; the others are of formats that no browser reads
 
 
 def base64_of(array: np.ndarray) -> str:
@@ -28,139 +39,194 @@ def base64_of(array: np.ndarray) -> str:
 # --- images --------------------------------------------------------------------------------------------------------
 
 
-def variants(digit: np.ndarray) -> dict[str, Image.Image]:
-    """One digit in the shapes and modes that a user's image may have."""
-    grey = Image.fromarray(digit)
-    alpha = Image.fromarray(np.dstack([np.full((28, 28, 3), 40, np.uint8), digit]))
-    return {
-        "as it is": grey,
-        "dark on light": Image.fromarray(255 - digit),
-        "large": grey.resize((500, 500), Image.Resampling.BICUBIC),
-        "small": grey.resize((9, 9), Image.Resampling.BOX),
-        "wide": Image.fromarray(np.pad(digit, ((0, 0), (40, 3)))).resize((333, 120)),
-        "tall": Image.fromarray(255 - np.pad(digit, ((10, 30), (0, 1)))),
-        "colour": Image.merge("RGB", [grey, grey.rotate(10), Image.fromarray(255 - digit)]).resize((61, 47)),
-        "dark on transparent": alpha,
-        "light on transparent": Image.fromarray(np.dstack([np.full((28, 28, 3), 200, np.uint8), digit])).resize(
-            (90, 70)
-        ),
-        "noise": Image.fromarray(RNG.integers(0, 256, (57, 83, 3), np.uint8)),
-        "noise with alpha": Image.fromarray(RNG.integers(0, 256, (31, 30, 4), np.uint8)),
-        "one pixel": Image.new("L", (1, 1), 77),
-        "photo": photo(digit),
-        "large photo": photo(digit).resize((2313, 2001), Image.Resampling.BICUBIC),
-    }
-
-
-def photo(digit: np.ndarray) -> Image.Image:
-    """Ink on uneven paper with noise, off the middle."""
-    large = np.asarray(Image.fromarray(np.pad(digit, ((9, 20), (15, 4)))).resize((240, 260), Image.Resampling.BICUBIC))
-    paper = np.linspace(190, 215, 240) + RNG.normal(0, 2, large.shape)
-    return Image.fromarray(np.clip(paper - 0.6 * large, 0, 255).astype(np.uint8))
-
-
-@pytest.mark.parametrize("fit", ["resize", "mnist"])
-def test_images_become_the_pixels_that_python_makes_of_them(fit: Fit, digits: ImageData) -> None:
-    spec = replace(GREY_SPEC, fit=fit)
-    images = {
-        f"{name} {index}": image
-        for index in range(0, 50, 10)
-        for name, image in variants(digits.test_pixels[index, 0]).items()
-    }
+def greys(images: list[Image.Image]) -> list[Image.Image]:
+    """What image.mjs makes of RGBA."""
     given = [
-        {"rgba": base64_of(np.asarray(image.convert("RGBA"))), "width": image.width, "height": image.height}
-        for image in images.values()
+        {"data": base64_of(np.asarray(image.convert("RGBA"))), "width": image.width, "height": image.height}
+        for image in images
     ]
     body = """
-        const { model, images } = given;
-        return images.map(({ rgba, width, height }) => {
-            const { pixels, inverted } = m.toPixels(bytes(rgba), width, height, model);
+        const found = given.map((image) => m.toGrey({ ...image, data: bytes(image.data) }));
+        return found.map(({ grey }) => Buffer.from(grey).toString("base64"));
+    """
+    return [
+        Image.frombytes("L", image.size, base64.b64decode(grey))
+        for image, grey in zip(images, run_module("image.mjs", body, given), strict=True)
+    ]
+
+
+def fitted(images: list[Image.Image], spec: ModelSpec) -> list[Fitted]:
+    """What fitting.mjs makes of images of mode L."""
+    given = {
+        "model": {"height": spec.height, "width": spec.width, "polarity": spec.polarity, "fit": spec.fit},
+        "images": [
+            {"grey": base64_of(np.asarray(image)), "width": image.width, "height": image.height} for image in images
+        ],
+    }
+    body = """
+        return given.images.map((image) => {
+            const { pixels, inverted } = m.fitImage({ ...image, grey: bytes(image.grey) }, given.model);
             return [Array.from(pixels), inverted];
         });
     """
-    model = {"width": 28, "height": 28, "polarity": "light-on-dark", "fit": fit}
-    found = run_module("fitting.mjs", body, {"model": model, "images": given})
-    for (name, image), (pixels, inverted) in zip(images.items(), found, strict=True):
-        expected = fit_image(read_image(image, 1), spec)
-        assert inverted == expected.inverted, name
-        np.testing.assert_array_equal(np.uint8(pixels).reshape(1, 28, 28), expected.pixels, name)
+    return [
+        Fitted(np.array(pixels, np.uint8).reshape(spec.pixel_shape), inverted)
+        for pixels, inverted in run_module("fitting.mjs", body, given)
+    ]
 
 
-@pytest.mark.parametrize(("width", "height"), [(1000, 3), (3, 1000)])
-def test_image_too_narrow_is_refused(width: int, height: int) -> None:
+def digits_in_every_shape(digits: ImageData) -> Iterator[tuple[str, Image.Image]]:
+    """Modes x sizes and margins x polarities, of one digit after the other."""
+    combinations = itertools.product(BROWSERS_MODES, SIZES, (False, True))
+    for number, (mode, size, dark_ink) in enumerate(combinations):
+        light = np.asarray(SIZES[size](digits.test_pixels[number, 0]))
+        yield f"{mode}, {size}, {'dark' if dark_ink else 'light'} ink", MODES[mode][1](light, dark_ink)
+
+
+def odd_images(digits: ImageData) -> Iterator[tuple[str, Image.Image]]:
+    """Sizes that are reduced, averaged or neither; noise, shade, specks, one colour."""
+    digit = digits.test_pixels[0, 0]
+    for seed in range(20):
+        yield f"photo {seed}", Image.fromarray(photo(digits.test_pixels[seed, 0], seed))
+    for side in (83, 84, 85):
+        yield f"{side} wide, noise", Image.fromarray(photo(digit, 1)).resize((side, 120))
+    for size in ((2999, 1001), (1003, 2000), (3004, 40)):
+        yield f"{size}", on_page(digit, 35, size, (3, 2))
+    yield "dim", Image.fromarray(100 - digit // 9)
+    yield "tall", Image.fromarray(255 - np.pad(digit, ((10, 30), (0, 1))))
+    colours = [resized(digit, 61), resized(digit, 61).rotate(10), resized(255 - digit, 61)]
+    yield "colour", Image.merge("RGB", colours)
+    yield "noise", Image.fromarray(RNG.integers(0, 256, (57, 83, 3), np.uint8))
+    yield "noise with alpha", Image.fromarray(RNG.integers(0, 256, (31, 30, 4), np.uint8))
+    yield "faint", Image.fromarray(RNG.integers(120, 127, (90, 99), np.uint8))
+    yield "one pixel", Image.new("L", (1, 1), 77)
+    specks = np.zeros((1000, 83), np.uint8)
+    specks[1, 1] = specks[-2, -2] = 255
+    yield "specks", Image.fromarray(specks)
+
+
+SPECS = {
+    "mnist": MNIST_SPEC,
+    "resize": GREY_SPEC,
+    "any polarity": replace(GREY_SPEC, polarity="any"),
+    "dark on light": replace(GREY_SPEC, polarity="dark-on-light"),
+    "20 x 33": replace(MNIST_SPEC, height=20, width=33),
+}
+
+
+@pytest.mark.parametrize("made", [digits_in_every_shape, odd_images])
+def test_images_become_the_pixels_that_python_makes_of_them(made: Any, digits: ImageData) -> None:
+    names, images = zip(*made(digits), strict=True)
+    pages = greys(list(images))
+    for name, image, page in zip(names, images, pages, strict=True):
+        np.testing.assert_array_equal(np.asarray(page), np.asarray(read_image(image, 1)), name)
+    inverted = []
+    for spec_name, spec in SPECS.items():
+        usable = [page for page in pages if spec.fit == "mnist" or max(page.size) < 50 * min(page.size)]
+        for page, found in zip(usable, fitted(usable, spec), strict=True):
+            expected = fit_image(page, spec)
+            assert found.inverted == expected.inverted, (spec_name, names[pages.index(page)])
+            np.testing.assert_array_equal(found.pixels, expected.pixels, f"{spec_name}: {names[pages.index(page)]}")
+            inverted.append(found.inverted)
+    assert 0.2 < np.mean(inverted) < 0.8
+
+
+@pytest.mark.real_data
+def test_mnist_becomes_the_pixels_that_python_makes_of_it(real_data: Any) -> None:
+    digits = load_dataset("mnist", real_data).test_pixels[:500, 0]
+    pages = [Image.fromarray(photo(digit, seed)) for seed, digit in enumerate(digits)]
+    for page, found in zip(pages, fitted(pages, MNIST_SPEC), strict=True):
+        np.testing.assert_array_equal(found.pixels, fit_image(page, MNIST_SPEC).pixels)
+
+
+@pytest.mark.parametrize("size", [(1000, 3), (3, 1000)])
+def test_image_too_narrow_is_refused(size: tuple[int, int]) -> None:
     body = """
-        try { m.toPixels(bytes(given.rgba), given.width, given.height, { width: 28, height: 28, polarity: "any" }); }
+        try { m.fitImage({ ...given, grey: new Uint8Array(3000) }, { width: 28, height: 28, polarity: "any" }); }
         catch (error) { return error.message; }
     """
-    given = {"rgba": base64_of(np.zeros((height, width, 4), np.uint8)), "width": width, "height": height}
-    assert run_module("fitting.mjs", body, given) == f"an image of {width} x {height} pixels is too narrow"
+    found = run_module("fitting.mjs", body, {"width": size[0], "height": size[1]})
+    assert found == f"an image of {size[0]} x {size[1]} pixels is too narrow"
+
+
+def pillow(operation: str, image: Image.Image) -> Image.Image:
+    """What pillow.mjs makes of `image` (mode L)."""
+    body = f"""
+        const found = m.{operation.replace("(", "(image, " if operation[-2:] != "()" else "(image")};
+        return {{ ...found, grey: Buffer.from(found.grey).toString("base64") }};
+    """
+    given = {"grey": base64_of(np.asarray(image)), "width": image.width, "height": image.height}
+    prelude = "const image = { ...given, grey: bytes(given.grey) };"
+    found = run_module("pillow.mjs", prelude + body, given)
+    return Image.frombytes("L", (found["width"], found["height"]), base64.b64decode(found["grey"]))
+
+
+@pytest.mark.parametrize(
+    ("operation", "oracle"),
+    [
+        *(
+            (f"resize{size}", lambda image, size=size: image.resize(size, Image.Resampling.LANCZOS))
+            for size in [(28, 28), (5, 40), (33, 7), (100, 3), (1, 1), (66, 80)]
+        ),
+        *((f"reduce({n})", lambda image, n=n: image.reduce(n)) for n in (1, 2, 3, 4, 5, 7, 60)),
+        ("boxBlur()", lambda image: image.filter(ImageFilter.BoxBlur(1))),
+    ],
+)  # fmt: skip
+def test_pillow_is_the_oracle_of_its_operations(operation: str, oracle: Any) -> None:
+    noise = Image.fromarray(RNG.integers(0, 256, (40, 33), np.uint8))
+    found, expected = pillow(operation, noise), oracle(noise)
+    assert found.size == expected.size
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
 
 
 # --- strokes -------------------------------------------------------------------------------------------------------
 
 
-def rasterised(strokes: list[list[list[float]]], frame: dict[str, Any] = MNIST_FRAME) -> np.ndarray:
-    body = "return Array.from(m.rasterise(given.strokes, given.frame, 28, 28));"
-    pixels = run_module("strokes.mjs", body, {"strokes": strokes, "frame": frame})
-    return np.array(pixels, np.uint8).reshape(28, 28)
+def rasterised(strokes: list[list[list[float]]]) -> Image.Image:
+    body = """
+        const { grey, width, height } = m.rasterise(given);
+        return [Buffer.from(grey).toString("base64"), width, height];
+    """
+    grey, *size = run_module("strokes.mjs", body, strokes)
+    return Image.frombytes("L", tuple(size), base64.b64decode(grey))
 
 
-def centre_of_mass(pixels: np.ndarray) -> tuple[float, float]:
-    weights = pixels / pixels.sum()
-    along = np.arange(28) + 0.5
-    return float(weights.sum(1) @ along), float(weights.sum(0) @ along)
-
-
-def longer_side(pixels: np.ndarray) -> int:
-    return max(int(np.ptp(positions)) + 1 for positions in np.nonzero(pixels >= 64))
+def drawn(strokes: list[list[list[float]]]) -> np.ndarray:
+    """What the net sees of strokes: uint8 [28, 28]."""
+    return fitted([rasterised(strokes)], MNIST_SPEC)[0].pixels[0]
 
 
 SEVEN = [[[0.2, 0.2], [0.7, 0.2], [0.4, 0.8]]]
 RING = [[[0.5 + 0.1 * math.cos(a / 8), 0.5 + 0.2 * math.sin(a / 8)] for a in range(51)]]
 CROSS = [[[0, 0], [1, 1]], [[0, 1], [1, 0]]]
+HOOK = [[[0, 0], [0.02, 0], [0.03, 0.02], [0, 0.02], [0.01, 0.01], [0, 1]]]  # all of its weight is at the top
 
 
-@pytest.mark.parametrize("strokes", [SEVEN, RING, CROSS], ids=["seven", "ring", "cross"])
+@pytest.mark.parametrize("strokes", [SEVEN, RING, CROSS, HOOK], ids=["seven", "ring", "cross", "hook"])
 def test_strokes_fill_the_box_and_are_centred_by_mass(strokes: list[list[list[float]]]) -> None:
-    pixels = rasterised(strokes)
-    assert longer_side(pixels) in (20, 21)  # 21 where the place is not a whole pixel
-    assert centre_of_mass(pixels) == pytest.approx((14.5, 14.5), abs=0.15)
-
-
-def test_strokes_centred_by_their_box() -> None:
-    pixels = rasterised(SEVEN, {**MNIST_FRAME, "centre": "box"})
-    rows, _ = np.nonzero(pixels)
-    assert (rows.min(), rows.max()) == (4, 23)
+    pixels = drawn(strokes)
+    np.testing.assert_array_equal(pixels, fit_image(rasterised(strokes), MNIST_SPEC).pixels[0])
+    rows, columns = np.nonzero(pixels)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    assert np.abs(np.array(ndimage.center_of_mass(pixels)) - 14).max() <= 0.5
 
 
 def test_place_and_size_of_a_drawing_do_not_matter() -> None:
-    moved = [[[0.1 + 0.25 * x, 0.5 + 0.25 * y] for x, y in stroke] for stroke in SEVEN]
-    np.testing.assert_allclose(rasterised(moved), rasterised(SEVEN).astype(float), atol=32)
+    moved = [[[0.125 + 0.25 * x, 0.5 + 0.25 * y] for x, y in stroke] for stroke in SEVEN]
+    np.testing.assert_allclose(drawn(moved), drawn(SEVEN).astype(float), atol=8)
 
 
-def test_line_has_the_width_of_the_pen_and_full_ink_inside() -> None:
-    pixels = rasterised([[[0, 0], [0, 1]]], {"box": 20, "pen": 4, "centre": "box"})
-    np.testing.assert_array_equal(pixels[14], np.where(np.abs(np.arange(28) - 13.5) < 2, 255, 0))
+def test_lines_are_as_wide_as_mnists() -> None:
+    line = drawn([[[0, 0], [0, 1]]])
+    assert line[14].sum() / 255 == pytest.approx(2.5, abs=0.6)  # boxes are whole pixels wide
+    ring = drawn(RING)
+    assert ring[14, :14].sum() / 255 == pytest.approx(2.5, abs=0.3)
 
 
 def test_dot_and_nothing() -> None:
     dot = rasterised([[[0.3, 0.3]]])
-    assert dot.sum() / 255 == pytest.approx(math.pi * 1.25**2, rel=0.1)
-    assert rasterised([]).max() == rasterised([[]]).max() == 0
-
-
-def test_ink_never_leaves_the_image() -> None:
-    hook = [[[0, 0], [0.02, 0], [0.03, 0.02], [0, 0.02], [0.01, 0.01], [0, 1]]]  # all of its weight is at the top
-    pixels = rasterised(hook, {"box": 26, "pen": 3, "centre": "mass"})
-    assert longer_side(pixels) >= 26
-
-
-def test_frame_is_found_again_in_what_was_drawn_by_it() -> None:
-    images = np.stack([rasterised(strokes, {**MNIST_FRAME, "pen": 3})[None] for strokes in (SEVEN, RING, CROSS)])
-    found = frame_of(images, GREY_SPEC)
-    assert found is not None
-    assert (found.box in (20, 21), found.centre) == (True, "mass")
-    assert found.pen == pytest.approx(3, abs=0.4)
+    assert np.asarray(dot).sum() / 255 == pytest.approx(math.pi * 10**2, rel=0.02)
+    assert np.asarray(rasterised([])).max() == np.asarray(rasterised([[]])).max() == drawn([]).max() == 0
 
 
 # --- answers -------------------------------------------------------------------------------------------------------
@@ -211,14 +277,3 @@ def test_softmax_is_numpys(digits: ImageData) -> None:
     expected = np.exp(logits.astype(float) - logits.max())
     found = run_module("answers.mjs", "return m.softmax(given);", logits.tolist())
     np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-12)
-
-
-def test_pillow_is_the_oracle_of_resizing() -> None:
-    noise = RNG.integers(0, 256, (40, 33), np.uint8)
-    body = "return given.sizes.map(([w, h]) => Array.from(m.resize(bytes(given.grey), 33, 40, w, h)));"
-    sizes = [(28, 28), (5, 40), (33, 7), (100, 3), (1, 1), (66, 80)]
-    for size, found in zip(
-        sizes, run_module("image.mjs", body, {"grey": base64_of(noise), "sizes": sizes}), strict=True
-    ):
-        expected = np.asarray(Image.fromarray(noise).resize(size, Image.Resampling.LANCZOS))
-        np.testing.assert_array_equal(np.uint8(found).reshape(expected.shape), expected, str(size))

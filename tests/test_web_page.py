@@ -6,17 +6,13 @@ import io
 import json
 import re
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from conftest import GREY_SPEC, CommandLine, exported
-from lenet_edge.datasets import ImageData, load_dataset
+from conftest import CommandLine, exported
 from lenet_edge.runs import Run
 from lenet_edge.web import onnxruntime_web
-from lenet_edge.web.drawing import frame_of
 from lenet_edge.web.engines import ENGINES
 from lenet_edge.web.onnxruntime_web import DEFAULT_CDN, FILES, FOLDER, VERSION, PinnedFile
 from lenet_edge.web.page import write_page
@@ -88,6 +84,7 @@ def test_model_is_the_file_itself(model: Path, tmp_path: Path) -> None:
     assert (said["bytes"], said["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
     assert said["engine"]["sha256"] == said["sha256"]
     assert (said["labels"], said["height"], said["width"]) == (list("0123456789"), 28, 28)
+    assert (said["polarity"], said["fit"]) == ("light-on-dark", "mnist")
     assert said["title"] == "lenet5 on digits, int8"
 
 
@@ -238,35 +235,6 @@ def test_changed_or_foreign_file_is_refused(model: Path, tmp_path: Path, cli: Co
     assert "changed after it was written" in cli.fails("export", changed, "--web", "page")
     changed.write_bytes(b"\x3a\x00")
     assert "carries no lenet-edge metadata" in cli.fails("export", changed, "--web", "page")
-
-
-# --- how a drawing is fitted ---------------------------------------------------------------------------------------
-
-
-def test_digits_are_drawn_in_their_box(digits: ImageData) -> None:
-    frame = frame_of(digits.test_pixels[:16], GREY_SPEC)
-    assert frame is not None
-    assert (frame.box, frame.centre) == (20, "box")
-
-
-@pytest.mark.real_data
-def test_mnist_is_drawn_as_it_was_made(real_data: Path) -> None:
-    frame = frame_of(load_dataset("mnist", real_data).test_pixels[:200], GREY_SPEC)
-    assert frame is not None
-    assert (frame.box, frame.centre) == (20, "mass")
-    assert 2 < frame.pen < 3
-
-
-@pytest.mark.real_data
-def test_clothes_are_not_drawn(real_data: Path) -> None:
-    data = load_dataset("fashion-mnist", real_data)
-    assert frame_of(data.test_pixels[:16], replace(GREY_SPEC, labels=data.labels)) is None
-    assert frame_of(data.test_pixels[:16], GREY_SPEC) is None  # whatever they are called: they fill the image
-
-
-def test_blank_images_and_dark_on_light_have_no_frame(digits: ImageData) -> None:
-    assert frame_of(np.zeros((4, 1, 28, 28), np.uint8), GREY_SPEC) is None
-    assert frame_of(digits.test_pixels[:16], replace(GREY_SPEC, polarity="dark-on-light")) is None
 
 
 # --- the page's text -----------------------------------------------------------------------------------------------

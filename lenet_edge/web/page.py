@@ -3,11 +3,10 @@
 import base64
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lenet_edge.web.drawing import frame_of
 from lenet_edge.web.engines import ENGINES, Prepared
 from lenet_edge.web.static_files import PAGE, static_file
 from lenet_edge_exporters import atomic
@@ -56,7 +55,7 @@ def write_page(model: Path, folder: Path, engine: str = "ort", cdn: str | None =
         model.name: content,
         "known-answers.json": _json(_known_answers(known)),
     }
-    files["model.json"] = _json(_description(model.name, content, spec, known, files, engine, prepared))
+    files["model.json"] = _json(_description(model.name, content, spec, files, engine, prepared))
     files["index.html"] = _allowing(files["index.html"], prepared.origin)
     _write(folder, files)
     return WebPage(folder, model, engine, len(files) + 1, sum(map(len, files.values())), prepared.remark)
@@ -98,7 +97,6 @@ def _description(
     name: str,
     content: bytes,
     spec: ModelSpec,
-    known: KnownAnswers,
     files: dict[str, bytes],
     engine: str,
     prepared: Prepared,
@@ -107,7 +105,6 @@ def _description(
     metadata = onnx_file.metadata_of(content)
     card = json.loads(metadata.get(CARD, "null"))
     said = {key: json.loads(metadata.get(PREFIX + key, "null")) for key in ("recipe", "dataset", "format")}
-    frame = frame_of(known.pixels, spec)
     return {
         "title": f"{said['recipe']} on {said['dataset']}, {said['format']}" if all(said.values()) else name,
         "file": name,
@@ -118,7 +115,6 @@ def _description(
         "width": spec.width,
         "polarity": spec.polarity,
         "fit": spec.fit,
-        "drawing": asdict(frame) if frame else None,
         "accuracy": {key: card[key] for key in ("dataset", "split", "images", "accuracy")} if card else None,
         "engine": {
             "name": engine,

@@ -11,6 +11,8 @@ PAGE = (
     "strokes.mjs",
     "fitting.mjs",
     "image.mjs",
+    "fitting.mjs",
+    "pillow.mjs",
     "answers.mjs",
     "view.mjs",
 )

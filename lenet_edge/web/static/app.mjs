@@ -2,7 +2,8 @@
 // engine is the module that model.json names.
 
 import { decode, replay, sha256, softmax, time, verdict } from "./answers.mjs";
-import { toPixels } from "./fitting.mjs";
+import { fitImage } from "./fitting.mjs";
+import { toGrey } from "./image.mjs";
 import { Pad } from "./pad.mjs";
 import { rasterise } from "./strokes.mjs";
 import { buildBars, buildExamples, code, element, link, paint, percent, pressExample, showAnswer, showBars, showFacts } from "./view.mjs";
@@ -40,10 +41,11 @@ class App {
     buildExamples(known, model, (i) => this.example(i));
     this.describe(isChecked);
     this.forget();
-    this.pad = model.drawing ? new Pad(element("pad"), (...args) => this.drawn(...args), (text) => this.remark(text)) : null;
-    element("pad").hidden = element("undo").hidden = element("pad-help").hidden = !model.drawing;
-    element("drop").hidden = Boolean(model.drawing);
-    element("input-heading").textContent = model.drawing ? "Draw, or give it an image" : "Give it an image";
+    const isDrawn = model.fit === "mnist"; // written signs, not photos of things
+    this.pad = isDrawn ? new Pad(element("pad"), (...args) => this.drawn(...args), (text) => this.remark(text)) : null;
+    element("pad").hidden = element("undo").hidden = element("pad-help").hidden = !isDrawn;
+    element("drop").hidden = isDrawn;
+    element("input-heading").textContent = isDrawn ? "Draw, or give it an image" : "Give it an image";
     element("clear").addEventListener("click", () => this.clear());
     element("undo").addEventListener("click", () => this.pad.undo());
     element("replay").addEventListener("click", () => this.replay());
@@ -94,8 +96,7 @@ class App {
     if (strokes.length === 0) return this.forget();
     pressExample(null);
     this.showChosen(null);
-    const { drawing, height, width } = this.model;
-    return this.show(rasterise(strokes, drawing, height, width), isDone);
+    return this.show(fitImage(rasterise(strokes), this.model).pixels, isDone);
   }
 
   example(i) {
@@ -184,7 +185,7 @@ class App {
     showProblem("");
     try {
       const { canvas, data } = await decodeImage(file);
-      const { pixels, inverted } = toPixels(data.data, data.width, data.height, this.model);
+      const { pixels, inverted } = fitImage(toGrey(data), this.model);
       this.pad?.clear();
       this.showChosen(canvas);
       pressExample(null);
@@ -212,7 +213,7 @@ class App {
 }
 
 async function decodeImage(file) {
-  // Upright, and as Pillow decodes: no colour management. 
+  // Upright, and as Pillow decodes: no colour management.
   const options = { imageOrientation: "from-image", premultiplyAlpha: "none", colorSpaceConversion: "none" };
   const source = await createImageBitmap(file, options);
   const { width, height } = source;
