@@ -32,8 +32,8 @@ def share_of_same_class(classifier: Classifier, digits: np.ndarray) -> tuple[int
 def test_800_files_of_digits_keep_their_class(digits_run: Run, digits: ImageData) -> None:
     """Modes x EXIF orientations x sizes x polarities, of digits that the net reads with some certainty.
 
-    The net of the tests is trained for two seconds and is unsure of every tenth digit, on which any change tells; MNIST's own,
-    below, has to keep 99 %.
+    The net of the tests is trained for two seconds and is unsure of every tenth digit, on which any change tells;
+    MNIST's own, below, has to keep 99 %.
     """
     classifier = Classifier(exported(digits_run, "int8"))
     logits = classifier.logits(digits.test_pixels)
