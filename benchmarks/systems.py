@@ -128,14 +128,18 @@ def measure(run: Run, data: ImageData) -> Row:
         "recipe": record.recipe.name,
         "seed": record.seed,
         "epochs": record.recipe.epochs,
-        "train_accuracy": round(record.metrics["train_accuracy"], 6),
-        "val_accuracy": round(record.metrics["val_accuracy"], 6),
+        "train_accuracy": _rounded(record.metrics.get("train_accuracy")),  # runs of 0.1 have none
+        "val_accuracy": _rounded(record.metrics["val_accuracy"]),
         "test_accuracy": result.accuracy,
         "macro_f1": round(result.macro.f1, 6),
         "auc_roc": round(result.auc_roc or 0.0, 6),
         "log_loss": round(result.log_loss, 6),
         "class_accuracies": " ".join(f"{row.accuracy:.4f}" for row in result.per_class),
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
 def as_csv(rows: Sequence[Row]) -> str:
