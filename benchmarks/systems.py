@@ -25,6 +25,7 @@ from lenet_edge.datasets import ImageData
 from lenet_edge.evaluation import Evaluation, evaluate
 from lenet_edge.exported import exported_files
 from lenet_edge.exporting import export_run
+from lenet_edge.models import build_model, deployed_parameters, multiply_accumulates
 from lenet_edge.recipes import RECIPES, Recipe
 from lenet_edge.reference import load_run_data, run_model
 from lenet_edge.runs import Run
@@ -60,27 +61,32 @@ def _column(name: str) -> Callable[[Row], float]:
     return lambda row: float(row[name])
 
 
-PER_DIGIT = (0.9949, 0.9894, 0.9922, 0.9921, 0.9919, 0.9910, 0.9885, 0.9854, 0.9825, 0.9722)
 CLASSIC = "digits, classic LeNet-5"
 DIGITS = "digits, three blocks"
-CLAIMS = [
+DIGIT_ACCURACIES = (0.9949, 0.9894, 0.9922, 0.9921, 0.9919, 0.9910, 0.9885, 0.9854, 0.9825, 0.9722)
+HEADLINES = [
     Claim("clothes, LeNet-5 with BatchNorm", "lenet5-clothes", "fashion-mnist", "accuracy", 0.90, _accuracy),
-    *(
-        claim
-        for recipe in ("lenet5-partial", "lenet5-classic")
-        for claim in (
-            Claim(CLASSIC, recipe, "mnist", "accuracy", 0.9880, _accuracy),
-            *(
-                Claim(CLASSIC, recipe, "mnist", f"accuracy of digit {digit}", value, _of_class(digit))
-                for digit, value in enumerate(PER_DIGIT)
-            ),
-        )
-    ),
+    Claim(CLASSIC, "lenet5-partial", "mnist", "accuracy", 0.9880, _accuracy),
+    Claim(CLASSIC, "lenet5-classic", "mnist", "accuracy", 0.9880, _accuracy),
+    Claim(CLASSIC, "lenet5-partial-reported", "mnist", "accuracy", 0.9880, _accuracy),
+    Claim(CLASSIC, "lenet5-classic-reported", "mnist", "accuracy", 0.9880, _accuracy),
     Claim("clothes, base CNN", "fashion-cnn", "fashion-mnist", "accuracy", 0.9165, _accuracy),
     Claim("clothes, enhanced CNN", "fashion-cnn-enhanced", "fashion-mnist", "accuracy", 0.9268, _accuracy),
-    Claim(DIGITS, "digits-cnn", "mnist", "macro F1", 0.9944, _column("macro_f1")),
-    Claim(DIGITS, "digits-cnn", "mnist", "AUC-ROC", 1.0, _column("auc_roc")),
-    Claim(DIGITS, "digits-cnn", "mnist", "log loss", 0.0176, _column("log_loss"), less_is_better=True),
+    Claim("clothes, enhanced CNN", "fashion-cnn-enhanced-flips", "fashion-mnist", "accuracy", 0.9268, _accuracy),
+    *(
+        claim
+        for recipe in ("digits-cnn", "digits-cnn-reported")
+        for claim in (
+            Claim(DIGITS, recipe, "mnist", "macro F1", 0.9944, _column("macro_f1")),
+            Claim(DIGITS, recipe, "mnist", "AUC-ROC", 1.0, _column("auc_roc")),
+            Claim(DIGITS, recipe, "mnist", "log loss", 0.0176, _column("log_loss"), less_is_better=True),
+        )
+    ),
+]
+PER_DIGIT = [
+    Claim(CLASSIC, recipe, "mnist", f"accuracy of digit {digit}", value, _of_class(digit))
+    for recipe in ("lenet5-partial", "lenet5-classic")
+    for digit, value in enumerate(DIGIT_ACCURACIES)
 ]
 
 
@@ -99,7 +105,9 @@ def main() -> None:
         key=lambda row: (list(RECIPES).index(row["recipe"]), row["dataset"], row["seed"]),
     )
     atomic.write_text(MEASURED, as_csv(rows))
-    print("\n".join(claims_table(rows)), end="\n\n")
+    print("\n".join(recipes_table(rows)), end="\n\n")
+    for claims in (HEADLINES, PER_DIGIT):
+        print("\n".join(claims_table(claims, rows)), end="\n\n")
     if not arguments.no_verify:
         print("\n".join(verify_table(runs, data)), end="\n\n")
     versions = runs[0].read().versions
@@ -150,14 +158,44 @@ def as_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def claims_table(rows: Sequence[Row]) -> list[str]:
+def recipes_table(rows: Sequence[Row]) -> list[str]:
+    """Every recipe: size, epochs, and test accuracy on each data set that it was trained on."""
+    lines = [
+        "| recipe | what | parameters | MACs | epochs | test accuracy |",
+        "| --- | --- | ---: | ---: | ---: | --- |",
+    ]
+    for recipe in RECIPES.values():
+        net = build_model(recipe.model)
+        datasets = dict.fromkeys(row["dataset"] for row in rows if row["recipe"] == recipe.name)
+        accuracies = [
+            f"{dataset} {_spread([_accuracy(row) for row in of(rows, recipe.name, dataset)], percent)}"
+            for dataset in datasets
+        ]
+        lines.append(
+            f"| `{recipe.name}` | {recipe.summary} | {deployed_parameters(net):,} | {multiply_accumulates(net):,} "
+            f"| {recipe.epochs} | {'; '.join(accuracies)} |"
+        )
+    return lines
+
+
+def of(rows: Sequence[Row], recipe: str, dataset: str) -> list[Row]:
+    """The rows of one recipe on one data set."""
+    return [row for row in rows if (row["recipe"], row["dataset"]) == (recipe, dataset)]
+
+
+def _spread(values: Sequence[float], shown: Callable[[float], str]) -> str:
+    deviation = f" ± {shown(statistics.stdev(values)).removesuffix(' %')}" if len(values) > 1 else ""
+    return f"{shown(statistics.mean(values))}{deviation} (n = {len(values)})"
+
+
+def claims_table(claims: Sequence[Claim], rows: Sequence[Row]) -> list[str]:
     """What was reported, and ours: mean and standard deviation over seeds."""
     lines = [
-        "| system | figure | reported | recipe | ours | n | beaten |",
-        "| --- | --- | ---: | --- | ---: | ---: | --- |",
+        "| system | figure | reported | recipe | ours | beaten |",
+        "| --- | --- | ---: | --- | ---: | --- |",
     ]
-    for claim in CLAIMS:
-        values = [claim.value(row) for row in rows if (row["recipe"], row["dataset"]) == (claim.recipe, claim.dataset)]
+    for claim in claims:
+        values = [claim.value(row) for row in of(rows, claim.recipe, claim.dataset)]
         if values:
             lines.append(_claim_row(claim, values))
     return lines
@@ -168,10 +206,9 @@ def _claim_row(claim: Claim, values: list[float]) -> str:
     shown = percent if "accuracy" in claim.metric else "{:.4f}".format
     beaten = mean < claim.reported if claim.less_is_better else mean > claim.reported
     verdict = "yes" if beaten else "equalled" if shown(mean) == shown(claim.reported) else "no"
-    spread = f" ± {shown(statistics.stdev(values)).removesuffix(' %')}" if len(values) > 1 else ""
     return (
-        f"| {claim.system} | {claim.metric} | {shown(claim.reported)} | `{claim.recipe}` | {shown(mean)}{spread} "
-        f"| {len(values)} | {verdict} |"
+        f"| {claim.system} | {claim.metric} | {shown(claim.reported)} | `{claim.recipe}` | {_spread(values, shown)} "
+        f"| {verdict} |"
     )
 
 
