@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lenet_edge.foreign import FORMAT as FOREIGN
 from lenet_edge.runs import Run
 from lenet_edge_exporters import FORMATS, open_file
+from lenet_edge_exporters.formats import size_of
 from lenet_edge_exporters.job import LoadedModel
 from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.errors import GateError, ModelFileError
@@ -76,7 +77,7 @@ def bench(
                 openers[str(path)] = _opener(lambda p=path, t=thread_count: open_file(p, t)[1], images)
             timings = measure(openers, rounds=plan.rounds, calls=plan.calls, warmup=plan.warmup)
             for name, timing in timings.items():
-                size = run.weights_path.stat().st_size if run and name == PYTORCH else Path(name).stat().st_size
+                size = run.weights_path.stat().st_size if run and name == PYTORCH else size_of(Path(name))
                 kind = named.get(name, PYTORCH)
                 rows.append(_row(kind, name, batch, thread_count, timing, timings.get(PYTORCH), size))
     if run is None:

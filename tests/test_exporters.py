@@ -79,7 +79,11 @@ def reference(job: ExportJob, pixels: np.ndarray | None = None) -> np.ndarray:
 def written(job: ExportJob, format_name: str, folder: Path) -> Path:
     """The exported file; not by way of `export`, whose gate is for trained nets and not for random weights."""
     path = folder / f"net{FORMATS[format_name].suffix}"
-    path.write_bytes(FORMATS[format_name].export(job))
+    content = FORMATS[format_name].export(job)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        write_folder(path, content)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import textwrap
 from typing import Any
 
@@ -18,6 +19,7 @@ class Constants:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.bytes = 0  # of flash; arrays that only one instruction set needs do not count
+        self.digest = hashlib.sha256()
         self._names: dict[tuple[str, bytes], str] = {}
 
     def array(self, name: str, values: NDArray[Any]) -> str:
@@ -26,13 +28,17 @@ class Constants:
         if key not in self._names:
             self._names[key] = name
             self.texts.append(declaration(name, values))
-            self.bytes += values.nbytes
+            self._count(values)
         return self._names[key]
 
     def alternatives(self, condition: str, chosen: tuple[str, NDArray[Any]], other: tuple[str, NDArray[Any]]) -> None:
         """Declare one array where a preprocessor condition holds and another elsewhere."""
         self.texts.append(f"#if {condition}\n{declaration(*chosen)}#else\n{declaration(*other)}#endif\n")
-        self.bytes += other[1].nbytes
+        self._count(other[1])
+
+    def _count(self, values: NDArray[Any]) -> None:
+        self.bytes += values.nbytes
+        self.digest.update(values.tobytes())
 
 
 def declaration(name: str, values: NDArray[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ class Convolution:
     table: NDArray[np.uint8] | None = None
     max_2x2: bool = False
     average: Average | None = None
-    kernels = ("requantize", "dot", "dot4", "convolution")
+    kernels: ClassVar[tuple[str, ...]] = ("requantize", "dot", "dot4", "convolution")
 
     @property
     def pooled(self) -> bool:
@@ -47,7 +48,7 @@ class Convolution:
 
     @property
     def macs(self) -> int:
-        return self.weights.size * self.window.rows * self.window.columns
+        return int(self.weights.size) * self.window.rows * self.window.columns
 
     @property
     def work(self) -> int:
@@ -58,7 +59,7 @@ class Convolution:
 
     @property
     def _pitch(self) -> int:
-        taps = self.weights[0].size
+        taps = int(self.weights[0].size)
         return taps + -taps % LANES
 
     def declare(self, name: str, constants: Constants) -> str:

@@ -36,11 +36,11 @@ class Dense:
 
     @property
     def macs(self) -> int:
-        return self.weights.size
+        return int(self.weights.size)
 
     @property
     def work(self) -> int:
-        inputs = self.weights.shape[1]
+        inputs = int(self.weights.shape[1])
         return inputs + -inputs % LANES
 
     def declare(self, name: str, constants: Constants) -> str:

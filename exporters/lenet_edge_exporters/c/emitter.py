@@ -24,6 +24,7 @@ class Program:
     activations: int  # bytes of scratch
     constants: int
     macs: int
+    sha256: str  # of the constants
 
     @property
     def scratch(self) -> int:
@@ -55,7 +56,9 @@ def emit(steps: Sequence[Step]) -> Program:
         ]
     )
     macs = sum(step.macs for step in steps)
-    return Program(body, max(step.work for step in steps), activations, constants.bytes, macs)
+    return Program(
+        body, max(step.work for step in steps), activations, constants.bytes, macs, constants.digest.hexdigest()
+    )
 
 
 def arena(sizes: Sequence[int]) -> tuple[list[int], int]:

@@ -14,7 +14,7 @@ from lenet_edge_exporters.c.lookup import Lookup
 from lenet_edge_exporters.c.operators import OPERATORS
 from lenet_edge_exporters.c.planes import Interleave
 from lenet_edge_exporters.c.pooling import AveragePool, MaxPool
-from lenet_edge_exporters.c.program import Codes, Node, Step, UnsupportedError, Unrounded, Value
+from lenet_edge_exporters.c.program import Codes, Node, Step, Unrounded, UnsupportedError, Value
 from lenet_edge_exporters.onnx import INPUT, OUTPUT
 
 if TYPE_CHECKING:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters.c.constants import Constants
 from lenet_edge_exporters.c.pooling import numbers_of
-from lenet_edge_exporters.c.program import Codes, Node, Scale, Step, Unrounded, structure
+from lenet_edge_exporters.c.program import Node, Scale, Step, Unrounded, structure
 
 Numbers = NDArray[np.float32]
 
@@ -25,9 +26,9 @@ class Lookup:
 
     table: NDArray[np.uint8]
     size: int
-    kernels = ("lookup",)
-    macs = 0
-    work = 0
+    kernels: ClassVar[tuple[str, ...]] = ("lookup",)
+    macs: ClassVar[int] = 0
+    work: ClassVar[int] = 0
 
     @property
     def output_size(self) -> int:
@@ -58,7 +59,8 @@ def reader(function: Callable[[Numbers], Numbers]) -> Callable[[Node], Unrounded
 
 def as_codes(numbers: Numbers, scale: Scale, zero_point: int) -> NDArray[np.uint8]:
     """Numbers as codes: rounded half to even, clipped to 0..255 (QuantizeLinear)."""
-    return np.clip(np.rint(numbers / scale) + np.float32(zero_point), 0, 255).astype(np.uint8)
+    codes: NDArray[np.uint8] = np.clip(np.rint(numbers / scale) + np.float32(zero_point), 0, 255).astype(np.uint8)
+    return codes
 
 
 def sigmoid(x: Numbers) -> Numbers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lenet_edge_exporters.c.constants import Constants
 from lenet_edge_exporters.c.program import structure
@@ -14,15 +15,15 @@ class Interleave:
 
     channels: int
     pixels: int
-    kernels = ("interleave",)
-    macs = 0
-    work = 0
+    kernels: ClassVar[tuple[str, ...]] = ("interleave",)
+    macs: ClassVar[int] = 0
+    work: ClassVar[int] = 0
 
     @property
     def output_size(self) -> int:
         return self.channels * self.pixels
 
-    def declare(self, name: str, constants: Constants) -> str:
+    def declare(self, name: str, _constants: Constants) -> str:
         return structure("lenet_planes", name, [f".pixels = {self.pixels}", f".channels = {self.channels}"])
 
     def call(self, name: str, source: str, target: str) -> str:

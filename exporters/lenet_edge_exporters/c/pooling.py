@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,15 @@ class MaxPool:
     """The greatest code of every window."""
 
     window: Window
-    kernels = ("max_pool",)
-    macs = 0
-    work = 0
+    kernels: ClassVar[tuple[str, ...]] = ("max_pool",)
+    macs: ClassVar[int] = 0
+    work: ClassVar[int] = 0
 
     @property
     def output_size(self) -> int:
         return self.window.channels * self.window.rows * self.window.columns
 
-    def declare(self, name: str, constants: Constants) -> str:
+    def declare(self, name: str, _constants: Constants) -> str:
         top, left = self.window.pads[:2]
         sizes = [f".rows = {self.window.rows}", f".columns = {self.window.columns}"]
         return structure(
@@ -43,9 +44,9 @@ class AveragePool:
     values: NDArray[np.float32]
     scale: Scale
     zero_point: int
-    kernels = ("average_pool",)
-    macs = 0
-    work = 0
+    kernels: ClassVar[tuple[str, ...]] = ("average_pool",)
+    macs: ClassVar[int] = 0
+    work: ClassVar[int] = 0
 
     @property
     def output_size(self) -> int:

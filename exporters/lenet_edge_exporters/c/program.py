@@ -25,7 +25,9 @@ class UnsupportedError(LenetEdgeError):
 class Step(Protocol):
     """One kernel's call with its constants."""
 
-    kernels: tuple[str, ...]  # files of C that it needs
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Files of C that it needs."""
 
     @property
     def output_size(self) -> int:
@@ -39,7 +41,7 @@ class Step(Protocol):
     def work(self) -> int:
         """16-bit numbers of scratch that it needs besides input and output."""
 
-    def declare(self, name: str, constants: Constants) -> str:
+    def declare(self, name: str, constants: Constants, /) -> str:
         """Declare its arrays; return the C text of what `call` refers to."""
 
     def call(self, name: str, source: str, target: str) -> str:
