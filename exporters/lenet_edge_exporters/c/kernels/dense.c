@@ -64,7 +64,7 @@ LENET_KERNEL int32_t lenet_row(const lenet_dense *layer, const int16_t *input, i
         sum = __smlad((int16x2_t)lenet_word(input + i + 2), (int16x2_t)second, sum);
     }
 #else
-    for (int i = 0; i < layer->inputs; i++)
+    for (int i = 0; i < (LENET_WHOLE_ROWS ? layer->pitch : layer->inputs); i++)
         sum += (int16_t)weights[i] * input[i];
 #endif
     return sum;

@@ -36,6 +36,13 @@
 #define LENET_KERNEL static
 #endif
 
+/* gcc has to be asked to unroll a short loop; clang does it anyway. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#define LENET_UNROLL _Pragma("GCC unroll 16")
+#else
+#define LENET_UNROLL
+#endif
+
 #define LENET_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define LENET_MAX(a, b) ((a) > (b) ? (a) : (b))
 

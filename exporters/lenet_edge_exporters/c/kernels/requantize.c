@@ -11,7 +11,11 @@ static inline __m256i lenet_multiply_add(__m256i sum, __m256i x, __m256i w)
 #elif defined(__AVXVNNI__)
     return _mm256_dpwssd_avx_epi32(sum, x, w);
 #else
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
+#if defined(__GNUC__) && !defined(__clang__)
+    __asm__("" : "+x"(sum)); /* keeps gcc from copying every sum to another register and back */
+#endif
+    return sum;
 #endif
 }
 
