@@ -21,6 +21,7 @@ from conftest import GREY_SPEC
 from lenet_edge.models import LeNet5
 from lenet_edge.recipes import RECIPES
 from lenet_edge_exporters import FORMATS, ExportJob, export, formats, open_file, ort
+from lenet_edge_exporters.atomic import write_folder
 from lenet_edge_exporters.job import OPSETS
 from lenet_edge_exporters.onnx import build, serialise
 from lenet_edge_exporters.pixels import torch_model

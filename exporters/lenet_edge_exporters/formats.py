@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters import atomic, c, int8, onnx, ort, pt2, torchscript
+from lenet_edge_exporters.c import wasm
 from lenet_edge_exporters.job import ExportJob, LoadedModel, Measurement
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.spec import PREFIX
@@ -86,6 +87,10 @@ FORMATS = {
         Format(
             "c", "-c", "a folder of C99 for microcontrollers and native apps, int8's answers bit for bit", "c",
             c.export, c.load, min_agreement=0.97, max_difference=None, footprint=c.footprint,
+        ),
+        Format(
+            "wasm", "-wasm", "the same C as WebAssembly for browsers and Node, with its loader", "node",
+            wasm.export, wasm.load, min_agreement=0.97, max_difference=None,
         ),
     )
 }  # fmt: skip

@@ -15,33 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from lenet_edge_exporters import int8
-from lenet_edge_exporters.c import emitter, folder, graph, toolchain
+from lenet_edge_exporters.c import folder, toolchain
 from lenet_edge_exporters.job import ExportJob, LoadedModel
-from lenet_edge_exporters.known_answers import OnnxLogits, answer_images
 from lenet_edge_runtime.errors import GateError, ModelFileError
-from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
 from lenet_edge_runtime.shared_library import SharedLibrary
 from lenet_edge_runtime.spec import PREFIX
 
-MEASURES = ("scratch_bytes", "constant_bytes", "macs")
-
 
 def export(job: ExportJob) -> dict[str, bytes]:
     """The files of the folder by name, the same bytes for the same network."""
-    model = int8.plain_graph(job)
-    program = emitter.emit(graph.read(model))
-    oracle = OnnxLogits(model.SerializeToString())
-    pixels = answer_images(job.check_pixels, oracle)
-    answers = KnownAnswers(pixels, oracle.logits(pixels), 0.0)
-    measures = (program.scratch, program.constants, program.macs)
-    metadata = {
-        **job.metadata("c"),
-        **{PREFIX + key: json.dumps(value) for key, value in zip(MEASURES, measures, strict=True)},
-        KNOWN_ANSWERS: answers.to_json(),
-    }
-    return folder.render(job, program, answers, metadata, installed_versions(("lenet-edge", "onnxruntime")))
+    return folder.render(job, folder.build(job))
 
 
 def load(path: Path, threads: int = 1) -> LoadedModel:
@@ -65,7 +49,7 @@ def load(path: Path, threads: int = 1) -> LoadedModel:
 
 def footprint(path: Path, model: LoadedModel) -> Mapping[str, Any]:
     """What one inference takes: bytes of scratch and of flash (constants, and code for this machine by -Os), MACs."""
-    stated = {key: json.loads(model.metadata[PREFIX + key]) for key in MEASURES}
+    stated = {key: json.loads(model.metadata[PREFIX + key]) for key in folder.MEASURES}
     with tempfile.TemporaryDirectory() as temporary:
         compiled = toolchain.compile_c([path / "lenet.c"], Path(temporary) / "lenet.o", ["-Os", "-c"])
         flash = toolchain.loaded_bytes(compiled.read_bytes())

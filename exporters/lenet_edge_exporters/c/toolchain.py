@@ -46,6 +46,22 @@ def compile_c(sources: Sequence[Path], output: Path, options: Sequence[str], com
     return output
 
 
+def compile_wasm(folder: Path, output: Path) -> Path:
+    """Compile a folder's lenet.c and lenet_wasm.c to a WebAssembly module, with clang and lld or with ziglang."""
+    clang = shutil.which("clang")
+    if clang and shutil.which("wasm-ld"):
+        compiler = [clang, "--target=wasm32"]
+    elif importlib.util.find_spec("ziglang"):
+        compiler = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-freestanding"]
+    else:
+        raise CompilerError(
+            "found nothing that compiles C to WebAssembly (clang with lld, or ziglang); try: pip install ziglang"
+        )
+    options = ["-O2", "-msimd128", "-mbulk-memory", "-ffreestanding", "-nostdlib", "-isystem", str(folder)]
+    linking = ["-Wl,--no-entry", "-Wl,--strip-all"]
+    return compile_c([folder / "lenet.c", folder / "lenet_wasm.c"], output, [*options, *linking], compiler)
+
+
 def loaded_bytes(content: bytes) -> int:
     """Bytes of an ELF object that are loaded, but for tables that unwind the stack: what stands in flash.
 

@@ -30,7 +30,8 @@ static inline uint32_t lenet_word(const void *from)
 static inline void lenet_widen(const int8_t *weights, uint32_t *first, uint32_t *second)
 {
     const uint32_t word = lenet_word(weights);
-    const uint32_t even = (uint32_t)__sxtb16(word), odd = (uint32_t)__sxtb16(word >> 8 | word << 24);
+    const uint32_t even = (uint32_t)__sxtb16((int8x4_t)word);
+    const uint32_t odd = (uint32_t)__sxtb16((int8x4_t)(word >> 8 | word << 24));
 
     *first = (even & 0xFFFFu) | odd << 16;
     *second = even >> 16 | (odd & 0xFFFF0000u);
