@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from conftest import EVERYWHERE
 from lenet_edge.datasets import ImageData
 from lenet_edge.exported import exported_files
 from lenet_edge.runs import Run
 from lenet_edge.verification import verify
-from lenet_edge_exporters import FORMATS
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,7 +23,7 @@ def test_table_has_a_row_for_each_format_and_says_how_it_came_about(digits_run: 
     title, _, _, _, *rows, _, conditions = result.stdout.splitlines()
     assert title == "lenet5 on digits:"
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    assert [row[0] for row in cells] == ["PyTorch", *(f"`{name}`" for name in FORMATS)]
+    assert [row[0] for row in cells] == ["PyTorch", *(f"`{name}`" for name in EVERYWHERE)]
     expected = verify(exported_files(digits_run), digits_run, digits, 100, same_weights=True)
     for (_, size, accuracy, agreement, drop, latency, ratio), verdict in zip(cells[1:], expected.verdicts, strict=True):
         assert size == f"{Path(verdict.path).stat().st_size / 1000:.1f} kB"

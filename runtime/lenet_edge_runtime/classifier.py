@@ -1,4 +1,4 @@
-"""An exported ONNX or ORT file as a classifier: image in, label and probabilities out."""
+"""An exported ONNX or ORT file, or a library built from the C export, as a classifier: image in, label out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.images import ImageSource, Invert, read_image, to_input, to_pixels
 from lenet_edge_runtime.proof import Proof, prove
 from lenet_edge_runtime.sessions import open_session, read_model
+from lenet_edge_runtime.shared_library import LIBRARY_SUFFIXES, SharedLibrary
 from lenet_edge_runtime.spec import PREFIX, ModelSpec, input_type_of
 
 TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}  # in onnxruntime's words
@@ -33,6 +34,8 @@ class Prediction:
 class Classifier:
     """An ONNX or ORT file exported by lenet-edge, opened once; `predict` may be called from several threads.
 
+    `lenet.so`, built from the C export, is one too: the same API and, bit for bit, the int8 file's results.
+
     `spec` is what the file says of itself, `metadata` all of its metadata. Images are given as raw pixels whatever
     the file takes: those for a file with a float32 input are normalised here. Raises ModelFileError for a file that
     is not a model, or carries no spec. A file with our metadata is trusted: it runs in this process, without limits,
@@ -41,9 +44,14 @@ class Classifier:
 
     def __init__(self, path: Path | str, threads: int = 1) -> None:
         self._path = Path(path)
+        self.metadata: dict[str, str]
+        self._library = SharedLibrary(self._path) if self._path.suffix in LIBRARY_SUFFIXES else None
+        if self._library:
+            self.metadata, self.spec = self._library.metadata, self._library.spec
+            return
         _refuse_foreign(self._path)  # unopened: onnxruntime runs parts of a graph as it opens it
         self._session = open_session(path, threads)
-        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         try:
             self.spec = ModelSpec.from_metadata(self.metadata)
             self._input_type = input_type_of(self.metadata)
@@ -61,6 +69,8 @@ class Classifier:
         """Run raw pixels, uint8 [n, channels, height, width]; return the logits, float32 [n, classes]."""
         if pixels.dtype != np.uint8 or pixels.shape[1:] != self.spec.pixel_shape:
             raise ValueError(f"expected uint8 [n, {self.spec.pixel_shape}], got {pixels.dtype} {pixels.shape}")
+        if self._library:
+            return self._library.logits(pixels)
         name = self._input.name
         batches = [pixels[i : i + LOGITS_BATCH] for i in range(0, len(pixels), LOGITS_BATCH)]
         if not batches:
@@ -76,6 +86,8 @@ class Classifier:
 
     def bind(self, pixels: NDArray[np.uint8]) -> Callable[[], object]:
         """The bare call on `pixels`, for timing: `session.run` and nothing around it, no normalising either."""
+        if self._library:
+            return self._library.bind(pixels)
         run, outputs, feed = self._session.run, ["logits"], {self._input.name: self._fed(pixels)}
         return lambda: run(outputs, feed)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.spec import PREFIX, ModelSpec
 
+LIBRARY_SUFFIXES = (".so", ".dylib", ".dll")
 SCRATCH = PREFIX + "scratch_bytes"
 _Pointer = ctypes.c_void_p
 
