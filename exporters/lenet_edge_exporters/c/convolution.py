@@ -64,7 +64,8 @@ class Convolution:
 
     def declare(self, name: str, constants: Constants) -> str:
         rows = padded(self.weights.reshape(len(self.weights), -1), LANES)
-        constants.alternatives("LENET_AVX2", (f"{name}_pairs", self._pairs()), (f"{name}_weights", rows))
+        plain = (f"{name}_weights", rows, "lenet_weight")
+        constants.alternatives("LENET_AVX2", (f"{name}_pairs", self._pairs()), plain)
         fields = [
             *self.window.fields(),
             f".pad_top = {self.window.pads[0]}",

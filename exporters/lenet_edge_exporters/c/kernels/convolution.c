@@ -11,7 +11,7 @@ typedef struct {
     int input_zero, output_zero;     /* zero points */
     int pooled_zero;                 /* average pooling: of its output */
     float pooled_scale;              /* average pooling: of its output */
-    const int8_t *weights;           /* [filters][pitch], of which kernel_height * kernel_width * channels count */
+    const lenet_weight *weights;     /* [filters][pitch], of which kernel_height * kernel_width * channels count */
     const int16_t *pairs;            /* AVX2: [filters / 8][kernel_height][pairs of a window's row][8][2] */
     const int32_t *bias;             /* [filters], with the input's zero point folded in; padded to 8 by zeros */
     const float *scale;              /* [filters], input scale * weight scale / output scale; padded to 8 by zeros */
@@ -25,8 +25,8 @@ static inline uint8_t lenet_average4(const lenet_convolution *layer, float a, fl
     const float low = 0.0f, high = 255.0f;
     float value = (((a + b) + c) + d) / 4.0f / layer->pooled_scale + (float)layer->pooled_zero;
 
-    value = value < low ? low : value;
-    value = value > high ? high : value;
+    value = value > low ? value : low;
+    value = value < high ? value : high;
     return (uint8_t)lenet_round(value);
 }
 
@@ -49,11 +49,12 @@ LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *inp
         }
         for (int i = 0; i < left; i++)
             strip[i] = zero;
-        for (int i = 0; i + 16 <= inside; i += 16) {
-            const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(input + y * width + i));
-            _mm256_storeu_si256((__m256i *)(void *)(strip + left + i), _mm256_cvtepu8_epi16(bytes));
+        for (int i = 0; inside >= 16 && i < inside; i += 16) {
+            const int at = LENET_MIN(i, inside - 16); /* the last sixteen overlap those before */
+            const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(input + y * width + at));
+            _mm256_storeu_si256((__m256i *)(void *)(strip + left + at), _mm256_cvtepu8_epi16(bytes));
         }
-        for (int i = inside / 16 * 16; i < inside; i++)
+        for (int i = 0; inside < 16 && i < inside; i++)
             strip[left + i] = input[y * width + i];
         for (int i = left + inside; i < stride; i++)
             strip[i] = zero;

@@ -38,14 +38,3 @@ static inline void lenet_widen(const int8_t *weights, uint32_t *first, uint32_t 
 }
 
 #endif
-
-#if !LENET_AVX2
-
-/* Rows of weights are padded by zeros: whole vectors are quicker where a compiler makes them, fewer numbers elsewhere. */
-#if defined(__SSE2__) || defined(__wasm_simd128__)
-#define LENET_WHOLE_ROWS 1
-#else
-#define LENET_WHOLE_ROWS 0
-#endif
-
-#endif

@@ -2,7 +2,7 @@
 
 /* sums[i] += weights * patch i, for four patches of `pitch` values, of which the first `taps` count. What follows them
  * is zero in the weights. */
-LENET_KERNEL void lenet_dot4(const int8_t *weights, const int16_t *patches, int taps, int pitch, int32_t sums[4])
+LENET_KERNEL void lenet_dot4(const lenet_weight *weights, const int16_t *patches, int taps, int pitch, int32_t sums[4])
 {
     const int16_t *p0 = patches, *p1 = p0 + pitch, *p2 = p1 + pitch, *p3 = p2 + pitch;
 

@@ -29,6 +29,16 @@
 #define LENET_DSP 0
 #endif
 
+/* Where a compiler makes vectors of plain C by itself, it wants whole rows, zeros at their end included, and a
+ * convolution's weights as wide as what they are multiplied with; elsewhere fewer numbers in fewer bytes are better. */
+#if !LENET_NEON && !LENET_DSP && (defined(__SSE2__) || defined(__wasm_simd128__))
+#define LENET_WHOLE_ROWS 1
+typedef int16_t lenet_weight;
+#else
+#define LENET_WHOLE_ROWS 0
+typedef int8_t lenet_weight;
+#endif
+
 /* Kernels are inlined into one function a layer, whose sizes are then constants; -Os keeps one copy of each. */
 #if defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
 #define LENET_KERNEL static inline __attribute__((always_inline))

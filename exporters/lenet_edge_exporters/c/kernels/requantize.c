@@ -38,8 +38,8 @@ static inline uint8_t lenet_requantize(int32_t sum, float scale, int zero_point)
     const float low = (float)(0 - zero_point), high = (float)(255 - zero_point);
     float value = (float)sum * scale;
 
-    value = value < low ? low : value;
-    value = value > high ? high : value;
+    value = value > low ? value : low;
+    value = value < high ? value : high;
     return (uint8_t)(lenet_round(value) + zero_point);
 }
 
