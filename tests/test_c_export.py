@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_exporters import make_job
-from test_integer_reference import briefly_trained
 
 from lenet_edge.datasets import ImageData, load_dataset
 from lenet_edge_exporters import FORMATS, ExportJob, export, formats, int8, open_file
@@ -23,6 +21,8 @@ from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.sessions import open_session
 from lenet_edge_runtime.shared_library import SharedLibrary
+from test_exporters import make_job
+from test_integer_reference import briefly_trained
 
 FIRMWARE = Path(__file__).parent / "firmware"
 ALL, SOME = 10_000, 1_000  # images: natively, and under emulation

@@ -11,7 +11,6 @@ import pytest
 import torch
 from hypothesis import given
 from PIL import Image
-from test_exporters import NETS, USER_SPEC, make_job, reference, written
 from test_spec import specs
 
 from conftest import EVERYWHERE, GREY_SPEC, CommandLine
@@ -22,6 +21,7 @@ from lenet_edge_runtime import Classifier, ModelSpec
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.images import normalise
 from lenet_edge_runtime.sessions import open_session
+from test_exporters import NETS, USER_SPEC, make_job, reference, written
 
 FOR_ONNXRUNTIME = [row.name for row in FORMATS.values() if row.backend == "onnxruntime"]
 

@@ -1,7 +1,7 @@
 """The table of operators: how each ONNX operator of a quantized graph is read.
 
 To add one: a module with a dataclass that follows `program.Step` and a function that reads the node into it; a kernel
-in `kernels/`; a row here; and a case in tests/test_c_operators.py, whose oracle is onnxruntime.
+in `kernels/`; a row here; and a net that uses it in tests/test_c_export.py, whose oracle is onnxruntime.
 """
 
 from __future__ import annotations
