@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from lenet_edge.datasets import ImageData, load_dataset
 from lenet_edge_exporters import FORMATS, ExportJob, export, formats, int8, open_file
@@ -17,7 +19,7 @@ from lenet_edge_exporters.atomic import write_folder
 from lenet_edge_exporters.c import toolchain
 from lenet_edge_exporters.c.program import UnsupportedError
 from lenet_edge_exporters.c.toolchain import WARNINGS, CompilerError
-from lenet_edge_runtime import Classifier
+from lenet_edge_runtime import Classifier, ModelSpec
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.sessions import open_session
 from lenet_edge_runtime.shared_library import SharedLibrary
@@ -170,6 +172,31 @@ def test_same_bits_on_digits(name: str, on_digits: Exported, tmp_path: Path) -> 
 def test_same_bits_on_official_test_images(name: str, official: Exported, tmp_path: Path) -> None:
     net = official.first(BUILDS[name].images)
     np.testing.assert_array_equal(logits_of(BUILDS[name], net, tmp_path), net.logits)
+
+
+NETS = {
+    "padding, strides, overlapping pooling, tanh": lambda: nn.Sequential(
+        nn.Conv2d(1, 20, 3), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1),
+        nn.Conv2d(20, 9, 3, padding=1, stride=2), nn.Tanh(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Dropout(), nn.Linear(81, 17), nn.Tanh(), nn.Linear(17, 10),
+    ),
+    "colour, average pooling of two sizes": lambda: nn.Sequential(
+        nn.Conv2d(3, 8, 5), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(8, 10, 3, padding=1), nn.ReLU(), nn.AvgPool2d(3),
+        nn.Flatten(), nn.Linear(160, 10),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [["-O2"], ["-O2", "-mavx2"]], ids=["plain", "AVX2"])
+@pytest.mark.parametrize("name", NETS)
+def test_same_bits_for_other_nets(name: str, options: list[str], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = NETS[name]()
+    channels = net[0].in_channels
+    spec = ModelSpec(tuple("0123456789"), 28, 28, (0.13,) * channels, (0.3,) * channels)
+    pixels = np.random.default_rng(0).integers(0, 256, (100, channels, 28, 28), dtype=np.uint8)
+    found = exported(ExportJob(net.eval(), spec, pixels, pixels), pixels, tmp_path)
+    np.testing.assert_array_equal(logits_of(Build(("gcc",), tuple(options)), found, tmp_path), found.logits)
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
