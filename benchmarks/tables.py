@@ -23,7 +23,7 @@ from lenet_edge.verification import Verification, verify
 TIMED_IMAGES = 1000  # of the test set; the first is the one that is timed, all of them are compared afterwards
 COLUMNS = (
     "format", "size", "test accuracy", "agreement", "accuracy drop, pp (95 % interval)",
-    "latency p50, µs (95 % interval)", "of PyTorch's",
+    "latency p50, µs (95 % interval)", "of PyTorch's (95 % interval)",
 )  # fmt: skip
 
 
@@ -80,7 +80,9 @@ def cells(verdict: Verdict, row: BenchRow) -> tuple[str, ...]:
 
 def latency(row: BenchRow) -> tuple[str, str]:
     low, high = row.p50_ci95_us
-    return f"{row.p50_us:.1f} ({low:.1f} to {high:.1f})", f"{row.relative_to_pytorch:.3f}"
+    assert row.relative_ci95 is not None  # PyTorch is always among them
+    least, most = row.relative_ci95
+    return f"{row.p50_us:.1f} ({low:.1f} to {high:.1f})", f"{row.relative_to_pytorch:.3f} ({least:.3f} to {most:.3f})"
 
 
 def conditions(counts: list[str], plan: BenchPlan, host: dict[str, Any]) -> str:

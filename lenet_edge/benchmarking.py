@@ -1,55 +1,72 @@
 """Latency of exported files beside the PyTorch model, all in one run; without torch or the run, of the files alone."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge.foreign import FORMAT as FOREIGN
+from lenet_edge.memory import measure_memory
 from lenet_edge.runs import Run
 from lenet_edge_exporters import FORMATS, open_file
-from lenet_edge_exporters.formats import size_of
+from lenet_edge_exporters.formats import format_of, read_content, sha256_of, size_of
 from lenet_edge_exporters.job import LoadedModel
 from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.foreign import ForeignClassifier, time_calls
 from lenet_edge_runtime.host import describe_host
-from lenet_edge_runtime.latency import Opener, Timing, measure
+from lenet_edge_runtime.io_binding import bind_io
+from lenet_edge_runtime.latency import Interval, Opener, Timing, measure, paired_ratio
 from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
 
 PACKAGES = ("lenet-edge", "torch", "onnxruntime", "numpy")
 PYTORCH = "pytorch"
 
+Api = Literal["run", "io-binding"]
+APIS: tuple[Api, ...] = get_args(Api)
+
 
 @dataclass(frozen=True)
 class BenchPlan:
-    """How much is measured: enough calls in all that a p99 means something."""
+    """How much is measured: enough calls in all that a p99 means something.
+
+    `api`: how onnxruntime is called, by `session.run` or with input and output bound beforehand. `memory`: whether
+    each model is also opened in a process of its own, in the first case that is measured, to see what it takes.
+    """
 
     rounds: int = 10
     calls: int = 100
     warmup: int = 20
+    api: Api = "run"
+    memory: bool = False
 
 
-@dataclass(frozen=True)
-class BenchRow:
-    """Latency of one model at one batch size and thread count; times in microseconds a call, not an image."""
+@dataclass(frozen=True, kw_only=True)
+class BenchRow(Timing):
+    """Latency of one model at one batch size and thread count; times in microseconds a call, not an image.
 
+    `relative_to_pytorch` is the model's latency as a share of PyTorch's in the same rounds: 0.1 is ten times faster.
+    The memory is that of a fresh process (`memory.py`); None where it was not measured.
+    """
+
+    name: str  # of the file, or "pytorch"
     backend: str
     format: str
     batch: int
     threads: int
-    p50_us: float
-    p90_us: float
-    p99_us: float | None
-    p50_ci95_us: tuple[float, float]
+    api: str
     images_per_second: float
-    relative_to_pytorch: float | None  # p50 as a share of PyTorch's in this run: 0.1 is ten times faster
+    relative_to_pytorch: float | None
+    relative_ci95: Interval | None
     bytes: int
+    sha256: str
     path: str
-    calls: int
+    memory_load_bytes: int | None = None
+    memory_run_bytes: int | None = None
+    memory_process_bytes: int | None = None
 
 
 def bench(
@@ -67,19 +84,19 @@ def bench(
     GateError where one differs from PyTorch's by more than its format allows. Without a run there is no PyTorch to
     time (and none is imported); the answers are then compared with those that the files themselves carry.
     """
-    named = {str(path): open_file(path)[0] for path in files}
+    kinds = {str(path): open_file(path)[0] for path in files}
+    models: dict[str, Path | Run] = ({} if run is None else {PYTORCH: run}) | {str(path): path for path in files}
     rows: list[BenchRow] = []
     for thread_count in threads:
         for batch in batches:
             images = np.resize(pixels, (batch, *pixels.shape[1:]))
-            openers = {} if run is None else {PYTORCH: _opener(lambda t=thread_count: _run_model(run, t), images)}
-            for path in files:
-                openers[str(path)] = _opener(lambda p=path, t=thread_count: open_file(p, t)[1], images)
+            openers = {name: _opener(model, images, thread_count, plan.api) for name, model in models.items()}
             timings = measure(openers, rounds=plan.rounds, calls=plan.calls, warmup=plan.warmup)
             for name, timing in timings.items():
-                size = run.weights_path.stat().st_size if run and name == PYTORCH else size_of(Path(name))
-                kind = named.get(name, PYTORCH)
-                rows.append(_row(kind, name, batch, thread_count, timing, timings.get(PYTORCH), size))
+                model, kind = models[name], kinds.get(name, PYTORCH)
+                row = _row(kind, model, (batch, thread_count, plan.api), timing, timings.get(PYTORCH))
+                first = len(rows) < len(models)
+                rows.append(_with_memory(row, model, images, thread_count) if plan.memory and first else row)
     if run is None:
         _check_known_answers(files)
     else:
@@ -102,8 +119,7 @@ def bench_foreign(
                 classifiers, images, threads=thread_count, rounds=plan.rounds, calls=plan.calls, warmup=plan.warmup
             )
             for classifier, timing in zip(classifiers, timings, strict=True):
-                size = classifier.path.stat().st_size
-                rows.append(_row(FOREIGN, str(classifier.path), batch, thread_count, timing, None, size))
+                rows.append(_row(FOREIGN, classifier.path, (batch, thread_count, "run"), timing, None))
     return rows
 
 
@@ -120,11 +136,15 @@ def known_images(files: list[Path]) -> NDArray[np.uint8]:
 
 
 def describe_bench_host() -> dict[str, Any]:
-    """The host with the versions that matter here, and how the models were called."""
-    return {
-        **describe_host(PACKAGES),
-        "api": "session.run (onnxruntime), module call in inference_mode (torch)",
-    }
+    """The host with the versions that matter here."""
+    return describe_host(PACKAGES)
+
+
+def open_call(path: Path, images: NDArray[np.uint8], threads: int, api: Api) -> Callable[[], object]:
+    """Open an exported file and return its bare call on `images`; `api` is onnxruntime's, other backends have one."""
+    if api == "io-binding" and format_of(path).backend == "onnxruntime":
+        return bind_io(path, images, threads)
+    return open_file(path, threads)[1].bind(images)
 
 
 def _run_model(run: Run, threads: int = 1) -> LoadedModel:
@@ -133,28 +153,37 @@ def _run_model(run: Run, threads: int = 1) -> LoadedModel:
     return run_model(run, threads)
 
 
-def _opener(load: Any, images: NDArray[np.uint8]) -> Opener:
-    return lambda: load().bind(images)
+def _opener(model: Path | Run, images: NDArray[np.uint8], threads: int, api: Api) -> Opener:
+    if isinstance(model, Run):
+        return lambda: _run_model(model, threads).bind(images)
+    return lambda: open_call(model, images, threads, api)
 
 
-def _row(
-    kind: str, name: str, batch: int, threads: int, timing: Timing, baseline: Timing | None, size: int
-) -> BenchRow:
+def _row(kind: str, model: Path | Run, case: tuple[int, int, Api], timing: Timing, baseline: Timing | None) -> BenchRow:
+    batch, threads, api = case
+    path = model.weights_path if isinstance(model, Run) else model
+    backend = "onnxruntime" if kind == FOREIGN else FORMATS[kind].backend if kind in FORMATS else kind
+    ratio = paired_ratio(timing, baseline) if baseline else None
     return BenchRow(
-        backend="onnxruntime" if kind == FOREIGN else FORMATS[kind].backend if kind in FORMATS else kind,
+        **vars(timing),
+        name=PYTORCH if isinstance(model, Run) else path.name,
+        backend=backend,
         format=kind,
         batch=batch,
         threads=threads,
-        p50_us=timing.p50_us,
-        p90_us=timing.p90_us,
-        p99_us=timing.p99_us,
-        p50_ci95_us=timing.p50_ci95_us,
+        api=api if backend == "onnxruntime" else "module call",
         images_per_second=batch / timing.p50_us * 1e6,
-        relative_to_pytorch=timing.p50_us / baseline.p50_us if baseline else None,
-        bytes=size,
-        path=name,
-        calls=timing.calls,
+        relative_to_pytorch=ratio.value if ratio else None,
+        relative_ci95=ratio.ci95 if ratio else None,
+        bytes=size_of(path),
+        sha256=sha256_of(read_content(path)),
+        path=PYTORCH if isinstance(model, Run) else str(path),
     )
+
+
+def _with_memory(row: BenchRow, model: Path | Run, images: NDArray[np.uint8], threads: int) -> BenchRow:
+    found = measure_memory(model, images.shape, threads)
+    return row if found is None else replace(row, **{f"memory_{name}": size for name, size in asdict(found).items()})
 
 
 def _check_answers(files: list[Path], run: Run, pixels: NDArray[np.uint8]) -> None:

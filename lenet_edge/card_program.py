@@ -2,7 +2,6 @@
 
 import json
 
-from lenet_edge_exporters import FORMATS
 from lenet_edge_runtime.proof import KNOWN_ANSWERS
 from lenet_edge_runtime.spec import PREFIX, InputType, ModelSpec
 
@@ -16,23 +15,15 @@ def program(format_name: str, file_name: str, spec: ModelSpec, input_type: Input
     """
     if format_name in LOADERS:
         return _with_torch(LOADERS[format_name].format(name=json.dumps(file_name)), spec, input_type)
-    return _with_onnxruntime(file_name, spec, input_type, carries_images=FORMATS[format_name].seal is not None)
+    return _with_onnxruntime(file_name, spec, input_type)
 
 
-def _with_onnxruntime(file_name: str, spec: ModelSpec, input_type: InputType, *, carries_images: bool) -> list[str]:
+def _with_onnxruntime(file_name: str, spec: ModelSpec, input_type: InputType) -> list[str]:
     name = "pixels" if input_type == "uint8" else "images"
-    images = [f'pixels = np.load("images.npy")  # yours: {_layout(spec)}']
-    if carries_images:
-        images = [
-            f"# Images that travel in the file, to try it with. Yours: {_layout(spec)}.",
-            f'answers = json.loads(metadata["{KNOWN_ANSWERS}"])',
-            'content = zlib.decompress(base64.b64decode(answers["pixels"]))',
-            'pixels = np.frombuffer(content, np.uint8).reshape(answers["shape"])',
-        ]
     return [
-        *(["import base64"] if carries_images else []),
+        "import base64",
         "import json",
-        *(["import zlib"] if carries_images else []),
+        "import zlib",
         "",
         "import numpy as np",
         "import onnxruntime",
@@ -40,7 +31,10 @@ def _with_onnxruntime(file_name: str, spec: ModelSpec, input_type: InputType, *,
         f'session = onnxruntime.InferenceSession({json.dumps(file_name)}, providers=["CPUExecutionProvider"])',
         "metadata = session.get_modelmeta().custom_metadata_map",
         f'labels = json.loads(metadata["{PREFIX}labels"])',
-        *images,
+        f"# Images that travel in the file, to try it with. Yours: {_layout(spec)}.",
+        f'answers = json.loads(metadata["{KNOWN_ANSWERS}"])',
+        'content = zlib.decompress(base64.b64decode(answers["pixels"]))',
+        'pixels = np.frombuffer(content, np.uint8).reshape(answers["shape"])',
         *_normalisation(spec, input_type),
         f'(probabilities,) = session.run(["probabilities"], {{"{name}": {name}}})',
         "for row in probabilities:",

@@ -6,7 +6,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lenet_edge.commands import bench, export, info, predict, quickstart, train, verify
+from lenet_edge.commands import (
+    bench,
+    compare,
+    evaluate,
+    export,
+    info,
+    predict,
+    quickstart,
+    recipes,
+    report,
+    samples,
+    serve,
+    train,
+    verify,
+)
 from lenet_edge_runtime.errors import LenetEdgeError
 
 # Packages of the `train` extra, as they are imported.
@@ -16,6 +30,7 @@ TRAIN_PACKAGES = {
     "onnx",
     "onnxscript",
     "safetensors",
+    "scipy",
     "sklearn",
     "torch",
     "torchvision",
@@ -63,7 +78,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (quickstart, train, export, verify, bench, predict, info):
+for command in (
+    quickstart,
+    samples,
+    recipes,
+    train,
+    compare,
+    evaluate,
+    export,
+    verify,
+    bench,
+    report,
+    predict,
+    serve,
+    info,
+):  # in the order of `--help`
     app.command(command.NAME)(command.run)
 
 

@@ -47,6 +47,11 @@ def _block(columns: Sequence[str], row: Sequence[str]) -> str:
     return "\n".join([row[0], *(f"  {name:<{width}}  {cell}" for name, cell in zip(columns[1:], row[1:], strict=True))])
 
 
+def printable(text: str) -> str:
+    """Text on one line, without the escape sequences that steer a terminal: names of files may hold any."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def percent(fraction: float, digits: int = 2) -> str:
     """0.9951 as `99.51 %`."""
     return f"{100 * fraction:.{digits}f} %"

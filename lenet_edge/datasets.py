@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,9 @@ from platformdirs import user_cache_path
 
 from lenet_edge.augmentation import Augmentation
 from lenet_edge_runtime.errors import DataError, ImageError
-from lenet_edge_runtime.images import read_image, to_pixels
-from lenet_edge_runtime.spec import ModelSpec, Polarity
+from lenet_edge_runtime.fitting import fit_image
+from lenet_edge_runtime.images import read_image
+from lenet_edge_runtime.spec import Fit, ModelSpec, Polarity
 
 Pixels = NDArray[np.uint8]  # [n, channels, height, width]
 Labels = NDArray[np.int64]  # [n]
@@ -43,6 +44,7 @@ class ImageData:
     polarity: Polarity
     augmentation: Augmentation
     folder: Path | None = None  # where a user's own images lie; None for the data sets of the table
+    fit: Fit = "resize"  # how an image of another size is brought to this one's
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -66,6 +68,7 @@ class Source:
     augmentation: Augmentation  # changes that leave the label as it is: a property of the images
     torchvision_name: str = ""  # class in torchvision.datasets, and the folder's name in its layout
     md5s: Mapping[str, str] = field(default_factory=dict)  # file -> md5, as torchvision checks them
+    fit: Fit = "resize"
 
 
 def load_dataset(name: str, data_dir: Path | None = None) -> ImageData:
@@ -127,6 +130,7 @@ def _load_idx(row: Source, folders: list[Path]) -> ImageData:
         md5s=dict(row.md5s),
         polarity="light-on-dark",
         augmentation=row.augmentation,
+        fit=row.fit,
     )
 
 
@@ -189,7 +193,8 @@ def _load_digits(row: Source, _folders: list[Path]) -> ImageData:
     labels = bunch.target.astype(np.int64)
     md5 = hashlib.md5(bunch.images.tobytes() + labels.tobytes(), usedforsecurity=False).hexdigest()
     # The set has no test part of its own: a third is put aside, the same third for every seed of training.
-    return _with_test_split(row.name, row.labels, pixels, labels, 1 / 3, {"digits": md5}, row.augmentation)
+    data = _with_test_split(row.name, row.labels, pixels, labels, 1 / 3, {"digits": md5}, row.augmentation)
+    return replace(data, fit=row.fit)
 
 
 def _with_test_split(
@@ -259,7 +264,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 
 
 def _read_classes(folder: Path, names: tuple[str, ...]) -> tuple[Pixels, Labels]:
-    # Only the size matters here: polarity "any" leaves the images as they are.
+    # Only the size matters here: polarity "any" leaves the images as they are, and they are resized.
     spec = ModelSpec(names, IMAGE_SIZE, IMAGE_SIZE, mean=(0.0,), std=(1.0,))
     pixels: list[Pixels] = []
     labels: list[int] = []
@@ -269,7 +274,7 @@ def _read_classes(folder: Path, names: tuple[str, ...]) -> tuple[Pixels, Labels]
             raise DataError(f"the class folder {folder / name} is empty; add images or remove the folder")
         for path in files:
             try:
-                pixels.append(to_pixels(read_image(path, spec.channels), spec))
+                pixels.append(fit_image(read_image(path, spec.channels), spec).pixels)
             except ImageError as error:
                 raise DataError(f"{error}; remove or replace it") from None
             labels.append(index)
@@ -314,6 +319,7 @@ DATASETS = {
                 "9fb629c4189551a2d022fa330f9573f3",
                 "ec29112dd5afa0611ce80d1b7f02629c",
             ),
+            fit="mnist",
         ),
         Source(
             name="fashion-mnist",
@@ -352,6 +358,7 @@ DATASETS = {
             labels=DIGIT_NAMES,
             load=_load_digits,
             augmentation=_DIGIT_AUGMENTATION,
+            fit="mnist",
         ),
     )
 }  # fmt: skip

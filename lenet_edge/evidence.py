@@ -7,9 +7,11 @@ from typing import Any
 
 from lenet_edge.datasets import ImageData
 from lenet_edge_exporters import open_file
+from lenet_edge_exporters.formats import format_of
 from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.errors import DataError, ModelFileError
-from lenet_edge_runtime.proof import Proof
+from lenet_edge_runtime.proof import BROKEN, Proof, is_broken
+from lenet_edge_runtime.sessions import read_model
 from lenet_edge_runtime.spec import PREFIX
 
 
@@ -28,8 +30,11 @@ class Evidence:
 def examine(path: Path, data: ImageData | None) -> Evidence:
     """Prove a file, and on `data` measure its accuracy again and compare it with the card's.
 
-    On the card's own test set an integer file has to be right on exactly as many images, a float one within two.
+    A file whose seal is broken is not opened. On the card's own test set an integer file has to be right on exactly as
+    many images, a float one within two.
     """
+    if is_damaged(path):
+        return Evidence(str(path), format_of(path).name, False, BROKEN, None, None)
     name, model = open_file(path)
     if not isinstance(model, Classifier):
         raise ModelFileError(f"{path} cannot carry evidence of its own; name its run by --run")
@@ -37,6 +42,11 @@ def examine(path: Path, data: ImageData | None) -> Evidence:
     accuracy = None if data is None else _accuracy(model, data)
     holds = accuracy is None or data is None or _is_cards(accuracy, data, model, found)
     return Evidence(str(path), name, found.passed and holds, found, found.card, accuracy)
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether a file was sealed and changed since; nothing of it is run."""
+    return is_broken(read_model(path))
 
 
 def _accuracy(model: Classifier, data: ImageData) -> float:

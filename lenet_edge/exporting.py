@@ -13,11 +13,11 @@ from lenet_edge.calibration import CalibrationDraws, Int8Plan, draw, repeat_cali
 from lenet_edge.comparison import card_of, compare, default_max_drop
 from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.layer_selection import LayerDamage, Selection, layer_sensitivity, select_layers
-from lenet_edge.models import LeNet5, deployed_parameters
+from lenet_edge.models import build_model, deployed_parameters
 from lenet_edge.plots import draw_selection
 from lenet_edge.recipes import Recipe
 from lenet_edge.reference import float_model, load_net, load_run_data
-from lenet_edge.runs import Run, RunRecord, create_run, now
+from lenet_edge.runs import Run, RunRecord, create_run, fitted_to, now, spec_for
 from lenet_edge.training import VALIDATION_SHARE
 from lenet_edge.weights import load_foreign_weights
 from lenet_edge_exporters import ExportJob, export, formats
@@ -26,7 +26,7 @@ from lenet_edge_exporters.job import DEFAULT_OPSET, Int8Options, LoadedModel, Me
 from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.sessions import sha256_of
-from lenet_edge_runtime.spec import InputType, ModelSpec
+from lenet_edge_runtime.spec import InputType
 
 CHECK_IMAGES = 1000  # of the validation split
 
@@ -145,15 +145,15 @@ def import_weights(
     out: Path | None = None,
 ) -> Run:
     """Make a run of weights that were trained elsewhere, so that it exports and verifies like any other."""
-    model = replace(recipe.model, classes=len(data.labels), channels=data.train_pixels.shape[1])
-    net = LeNet5(model)
+    fitted = fitted_to(recipe, data)
+    net = build_model(fitted.model)
     load_foreign_weights(path, net, recipe.name)
-    _, _, height, width = data.train_pixels.shape
-    spec = ModelSpec(data.labels, height, width, mean or data.mean, std or data.std, recipe.padding, data.polarity)
+    measured = spec_for(recipe, data)
+    spec = replace(measured, mean=mean or measured.mean, std=std or measured.std)
     record = RunRecord(
         status="imported",
         created=now(),
-        recipe=replace(recipe, model=model),
+        recipe=fitted,
         dataset=data.name,
         data_md5s=dict(data.md5s),
         spec=spec,

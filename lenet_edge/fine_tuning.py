@@ -8,7 +8,7 @@ import torch
 from lenet_edge import checkpoints
 from lenet_edge.datasets import ImageData
 from lenet_edge.history import write_history
-from lenet_edge.models import LeNet5
+from lenet_edge.models import Network, build_model
 from lenet_edge.quantization_aware import FakeQuantized, fold_batch_norm
 from lenet_edge.recipes import Recipe
 from lenet_edge.runs import FakeQuantization, Run, RunRecord, create_run, find_run
@@ -48,7 +48,7 @@ def start_fine_tuning(
     It has the source's split and seed: under another one the network would have seen the validation images.
     """
     before = source.read()
-    net = LeNet5(before.recipe.model)
+    net = build_model(before.recipe.model)
     checkpoints.load_weights(source.weights_path, net)
     folded = fold_batch_norm(net.eval())
     recipe = _recipe(before.recipe, folded, batch_size, learning_rate)
@@ -65,7 +65,7 @@ def start_fine_tuning(
     return run
 
 
-def _recipe(recipe: Recipe, net: LeNet5, batch_size: int | None, learning_rate: float | None) -> Recipe:
+def _recipe(recipe: Recipe, net: Network, batch_size: int | None, learning_rate: float | None) -> Recipe:
     return replace(
         recipe,
         summary=f"{recipe.name} without BatchNorm, fine-tuned with fake quantization",
@@ -77,7 +77,7 @@ def _recipe(recipe: Recipe, net: LeNet5, batch_size: int | None, learning_rate: 
     )
 
 
-def _trainer(record: RunRecord, data: ImageData, net: LeNet5) -> Trainer:
+def _trainer(record: RunRecord, data: ImageData, net: Network) -> Trainer:
     """A trainer at epoch 0 with these weights, whose ranges are the maxima over some training images."""
     trainer = Trainer(record, data)
     for module in (trainer.net, trainer.average.module):

@@ -13,6 +13,7 @@ from lenet_edge.card_program import program
 from lenet_edge.comparison import smallest_provable_drop
 from lenet_edge.console import percent
 from lenet_edge.datasets import DATASETS
+from lenet_edge.recipes import Recipe
 from lenet_edge.runs import RunRecord
 from lenet_edge_exporters import FORMATS, Artifact, atomic
 from lenet_edge_runtime.host import installed_versions
@@ -22,6 +23,7 @@ MARK = "<!-- Written by `lenet-edge export`, which writes it anew at every expor
 
 HUB_DATASETS = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
 PYTHON_BACKENDS = ("onnxruntime", "torchscript", "pytorch")
+_NETWORKS = {"lenet5": "LeNet-5", "convnet": "A convolutional network"}
 POLARITIES = {
     "light-on-dark": "light on dark; an image that is dark on light has to be inverted first",
     "dark-on-light": "dark on light; an image that is light on dark has to be inverted first",
@@ -106,8 +108,8 @@ def _purpose(record: RunRecord) -> list[str]:
     spec, recipe = record.spec, record.recipe
     colour = "grey" if spec.channels == 1 else "RGB"
     return [
-        f"LeNet-5, {record.metrics['parameters']:,} parameters, after the recipe `{recipe.name}` of lenet-edge "
-        f"({recipe.source}).",
+        f"{_NETWORKS[recipe.model.architecture]}, {record.metrics['parameters']:,} parameters, after the recipe "
+        f"`{recipe.name}` of lenet-edge ({recipe.source}).",
         f"It gives a {colour} image of {spec.width} x {spec.height} pixels one of {len(spec.labels)} labels, on any "
         f"device that onnxruntime or PyTorch runs on.",
         f"It was trained on {_title(record.dataset)} and is meant for images like those.",
@@ -141,8 +143,8 @@ def _usage(spec: ModelSpec, artifacts: Sequence[Artifact], input_type: InputType
     in_python = [item for item in usable if FORMATS[item.format].backend in PYTHON_BACKENDS]
     if not in_python:
         return ["", "The folders say in their own files how they are called: `lenet.h`, `lenet.mjs`."]
-    # A file that carries images of its own makes a program that runs as it stands.
-    chosen = max(in_python, key=lambda item: (FORMATS[item.format].seal is not None, item.format == "ort"))
+    # A file that carries images of its own makes a program that runs as it stands; ONNX before ORT.
+    chosen = max(in_python, key=lambda item: (FORMATS[item.format].seal is not None, item.format != "ort"))
     return ["", "```python", *program(chosen.format, chosen.path.name, spec, input_type), "```"]
 
 
@@ -170,8 +172,8 @@ def _measurements(record: RunRecord, artifacts: Sequence[Artifact]) -> list[str]
     if any(artifact.passed and FORMATS[artifact.format].seal for artifact in artifacts):
         lines += [
             "",
-            "The ONNX files carry these figures, a seal over their bytes, and known answers: `lenet-edge verify FILE` "
-            "checks them on your machine, without the data.",
+            "The ONNX and ORT files carry these figures, a seal over their bytes, and known answers: "
+            "`lenet-edge verify FILE` checks them on your machine, without the data.",
         ]
     return lines
 
@@ -192,6 +194,11 @@ def _row(artifact: Artifact) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _optimizer(recipe: Recipe) -> str:
+    name = "Adam" if recipe.optimizer == "adam" else f"SGD with momentum {recipe.momentum}"
+    return f"{name}, {'peak' if recipe.schedule == 'one-cycle' else 'constant'} learning rate {recipe.learning_rate}"
+
+
 def _training(record: RunRecord) -> list[str]:
     recipe = record.recipe
     lines = [
@@ -203,7 +210,7 @@ def _training(record: RunRecord) -> list[str]:
     else:
         lines += [
             f"- Recipe `{recipe.name}`: {record.metrics.get('epochs', recipe.epochs)} epochs, batches of "
-            f"{recipe.batch_size}, SGD with momentum {recipe.momentum}, peak learning rate {recipe.learning_rate}, "
+            f"{recipe.batch_size}, {_optimizer(recipe)}, "
             f"weight decay {recipe.weight_decay}, label smoothing {recipe.label_smoothing}, "
             f"{'with' if recipe.augment else 'without'} augmentation",
             f"- Seed {record.seed}, on {record.device} with {record.threads} thread(s)",

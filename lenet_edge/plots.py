@@ -44,7 +44,7 @@ def draw_curves(history: Sequence[Epoch], title: str, path: Path) -> None:
     accuracy.set_ylim(bottom=max(0.0, low - (1 - low) * 0.3), top=1.0)
     accuracy.legend(loc="lower right")
     figure.suptitle(title)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_selection(selection: Selection, title: str, path: Path) -> None:
@@ -77,10 +77,11 @@ def draw_selection(selection: Selection, title: str, path: Path) -> None:
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     figure.suptitle(f"{title}: layers in int8; the circle is what was taken ({chosen.name})")
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save(figure: "Figure", path: Path) -> None:
+    """Write the figure as a PNG, whole or not at all, and close it."""
     from matplotlib import pyplot
 
     with atomic.staged(path) as temporary:

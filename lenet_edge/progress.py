@@ -12,33 +12,56 @@ from lenet_edge.history import Epoch
 from lenet_edge.training import Progress, Watcher
 
 
-class ConsoleWatcher(Watcher):
-    """Shows a progress bar on a terminal, one line an epoch elsewhere, all on stderr; Ctrl-C and SIGTERM stop it.
+class SignalWatcher(Watcher):
+    """Shows nothing; Ctrl-C and SIGTERM stop training at the next batch.
 
-    A context manager: outside of it, signals do what they did before. A second Ctrl-C ends the process at once.
+    A context manager: outside of it, signals do what they did before. A second Ctrl-C ends the process at once, but not
+    a `patient` one: torchrun passes on the Ctrl-C that the terminal has sent to all already.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = False) -> None:
+        self._patient = patient
         self._signal: int | None = None
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def stop_signal(self) -> int | None:
+        return self._signal
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self._signal is not None and not self._patient:
+            signal.signal(number, self._before[signal.Signals(number)])
+            raise KeyboardInterrupt
+        self._signal = number
+
+
+class ConsoleWatcher(SignalWatcher):
+    """Shows a progress bar on a terminal, one line an epoch elsewhere, all on stderr."""
+
+    def __init__(self, patient: bool = False) -> None:
+        super().__init__(patient)
         self._bar = None if not sys.stderr.isatty() else _progress_bar()
         self._task = self._bar.add_task("", total=None, loss="", val="", speed="") if self._bar else None
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         if self._bar:
             self._bar.start()
-        return self
+        return super().__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._bar:
             self._bar.stop()
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def stop_signal(self) -> int | None:
-        return self._signal
+        super().__exit__(kind, error, traceback)
 
     def progress(self, now: Progress) -> None:
         if self._bar and self._task is not None:
@@ -63,12 +86,6 @@ class ConsoleWatcher(Watcher):
             file=sys.stderr,
             flush=True,
         )
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self._signal is not None:
-            signal.signal(number, self._before[signal.Signals(number)])
-            raise KeyboardInterrupt
-        self._signal = number
 
 
 def _progress_bar() -> progress.Progress:

@@ -1,4 +1,4 @@
-"""Fake quantization: a LeNet-5 that computes in float32 what its int8 file computes in integers, and can be trained.
+"""Fake quantization: a network that computes in float32 what its int8 file computes in integers, and can be trained.
 
 Every value that is a byte in the file is rounded to that byte's grid here (Jacob et al. 2018, "Quantization and
 Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference"); gradients pass through the rounding as
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from lenet_edge.models import LeNet5
+from lenet_edge.models import Network, build_model
 from lenet_edge_exporters import activations
 from lenet_edge_exporters.pixels import PixelInput
 from lenet_edge_runtime.spec import ModelSpec
@@ -28,7 +28,7 @@ LAYERS = (nn.Conv2d, nn.Linear)
 
 
 class FakeQuantized(nn.Module):
-    """Wrap a LeNet-5 without BatchNorm: uint8 activations, symmetric uint8 weights per output channel, int32 biases.
+    """Wrap a network without BatchNorm: uint8 activations, symmetric uint8 weights per output channel, int32 biases.
 
     While training, the range of every activation follows a running mean of the batches' maxima; in evaluation mode
     it stands still. Of a tanh it is the range of its input, because its output's is known.
@@ -39,7 +39,7 @@ class FakeQuantized(nn.Module):
     shift: Tensor
     tanh_scales: Tensor
 
-    def __init__(self, net: LeNet5, spec: ModelSpec) -> None:
+    def __init__(self, net: Network, spec: ModelSpec) -> None:
         super().__init__()
         self.net = net
         pixels = PixelInput(net, spec)
@@ -94,7 +94,9 @@ class FakeQuantized(nn.Module):
         weight = fake_quantize(weight, steps, WEIGHT_ZERO_POINT)
         grid = step * steps.flatten()
         bias = bias + (torch.round(bias / grid) * grid - bias).detach()
-        return F.conv2d(x, weight, bias) if isinstance(module, nn.Conv2d) else F.linear(x, weight, bias)
+        if isinstance(module, nn.Linear):
+            return F.linear(x, weight, bias)
+        return F.conv2d(x, weight, bias, padding=module.padding)
 
     def _tanh(self, index: int, x: Tensor) -> tuple[Tensor, Tensor]:
         """As in `activations`: an input scale of its table, a fixed output scale. Returns the output and its scale."""
@@ -144,9 +146,9 @@ def weight_steps(weight: Tensor) -> Tensor:
     return torch.where(steps < torch.finfo(steps.dtype).tiny, torch.ones_like(steps), steps)
 
 
-def fold_batch_norm(net: LeNet5) -> LeNet5:
+def fold_batch_norm(net: Network) -> Network:
     """A copy of a net in evaluation mode whose BatchNorm is folded into the layers before it (the same function)."""
-    folded = LeNet5(replace(net.config, batch_norm=False))
+    folded = build_model(replace(net.config, batch_norm=False))
     modules = [*leaves(net), nn.Identity()]
     targets = iter([module for module in leaves(folded) if isinstance(module, LAYERS)])
     for module, following in pairwise(modules):
@@ -164,8 +166,8 @@ def leaves(net: nn.Module) -> list[nn.Module]:
     return [module for module in net.modules() if not any(True for _ in module.children())]
 
 
-def _has_tanh(net: LeNet5) -> bool:
-    return net.config.activation == "tanh"
+def _has_tanh(net: Network) -> bool:
+    return any(isinstance(module, nn.Tanh) for module in net.modules())
 
 
 class _FakeQuantize(torch.autograd.Function):

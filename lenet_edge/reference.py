@@ -6,7 +6,7 @@ from torch import nn
 
 from lenet_edge import checkpoints
 from lenet_edge.datasets import ImageData, load_dataset
-from lenet_edge.models import LeNet5
+from lenet_edge.models import build_model
 from lenet_edge.runs import Run, RunRecord
 from lenet_edge_exporters.pixels import TorchModel, torch_model
 from lenet_edge_runtime.errors import DataError
@@ -14,7 +14,7 @@ from lenet_edge_runtime.errors import DataError
 
 def load_net(run: Run, record: RunRecord) -> nn.Module:
     """The run's network with its final weights, in evaluation mode."""
-    net = LeNet5(record.recipe.model)
+    net = build_model(record.recipe.model)
     checkpoints.load_weights(run.weights_path, net)
     return net.eval()
 
@@ -33,7 +33,7 @@ def float_model(run: Run) -> TorchModel:
     record = run.read()
     if record.quantization is None:
         return run_model(run)
-    net = LeNet5(record.recipe.model)
+    net = build_model(record.recipe.model)
     checkpoints.load_weights(run.source_path, net)
     return torch_model(net, record.spec)
 

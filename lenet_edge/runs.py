@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from lenet_edge.datasets import ImageData
-from lenet_edge.recipes import LeNetConfig, Recipe
+from lenet_edge.recipes import Recipe
 from lenet_edge_exporters import atomic
 from lenet_edge_runtime.errors import RunError
 from lenet_edge_runtime.spec import ModelSpec
@@ -61,6 +61,7 @@ class RunRecord:
     versions: dict[str, str]
     metrics: dict[str, Any] = field(default_factory=dict)
     quantization: FakeQuantization | None = None  # of a run by `train --qat`
+    processes: int = 1  # that trained it together, each with so many threads; the last ones where it was resumed
 
     def to_json(self) -> str:
         """Serialise, for people to read too."""
@@ -70,14 +71,13 @@ class RunRecord:
     def from_json(cls, text: str) -> Self:
         """Read back what `to_json` wrote; raises ValueError, KeyError or TypeError for anything else."""
         fields = json.loads(text)
-        recipe = fields.pop("recipe")
-        config = LeNetConfig(**recipe.pop("model"))
+        recipe = Recipe.from_fields(fields.pop("recipe"))
         spec: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in fields.pop("spec").items()
         }
         given = fields.pop("quantization", None)  # older records lack it
         quantization = None if given is None else FakeQuantization.from_fields(given)
-        return cls(**fields, quantization=quantization, recipe=Recipe(**recipe, model=config), spec=ModelSpec(**spec))
+        return cls(**fields, quantization=quantization, recipe=recipe, spec=ModelSpec(**spec))
 
 
 @dataclass(frozen=True)
@@ -173,6 +173,20 @@ class Run:
 def now() -> str:
     """The time in UTC, ISO 8601 with microseconds, so that runs sort by it."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def fitted_to(recipe: Recipe, data: ImageData) -> Recipe:
+    """The recipe with a network for these data's classes and channels."""
+    return replace(recipe, model=replace(recipe.model, classes=len(data.labels), channels=data.train_pixels.shape[1]))
+
+
+def spec_for(recipe: Recipe, data: ImageData) -> ModelSpec:
+    """What a network of this recipe takes when it is trained on these data."""
+    channels, height, width = data.train_pixels.shape[1:]
+    mean, std = data.mean, data.std
+    if recipe.normalisation is not None:
+        mean, std = ((value,) * channels for value in recipe.normalisation)
+    return ModelSpec(data.labels, height, width, mean, std, recipe.padding, data.polarity, data.fit)
 
 
 def create_run(out: Path | None, stem: str, root: Path = RUNS) -> Run:

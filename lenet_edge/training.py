@@ -17,16 +17,18 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lenet_edge import checkpoints
-from lenet_edge.augmentation import Augmentation, augment
+from lenet_edge.augmentation import amounts_for, augment
 from lenet_edge.checkpoints import TrainingState
 from lenet_edge.datasets import ImageData, split_indices
+from lenet_edge.distributed import ALONE, Team
 from lenet_edge.history import Epoch, read_history, write_history
-from lenet_edge.models import LeNet5, deployed_parameters
+from lenet_edge.models import build_model, deployed_parameters
+from lenet_edge.optimization import epochs_for, learning_rate_at, optimizer_for, steps_per_epoch
 from lenet_edge.quantization_aware import FakeQuantized
 from lenet_edge.recipes import Recipe
-from lenet_edge.runs import Run, RunRecord, now
+from lenet_edge.runs import Run, RunRecord, fitted_to, now, spec_for
 from lenet_edge_exporters.pixels import PixelInput
-from lenet_edge_runtime.errors import LenetEdgeError, TrainingError
+from lenet_edge_runtime.errors import LenetEdgeError, RunError, TrainingError
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.spec import ModelSpec
 
@@ -72,6 +74,18 @@ class Watcher:
         return None
 
 
+@dataclass(frozen=True)
+class Assignment:
+    """What the leading process tells its followers to train, from where on."""
+
+    dataset: str  # what `load_dataset` takes
+    record: RunRecord
+    state: TrainingState
+
+
+NEXT_EPOCH = "next epoch"  # what it tells them then
+
+
 def resolve_device(name: str) -> torch.device:
     """`auto` (CUDA, else MPS, else CPU), or the named device; raises TrainingError where it is not there."""
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -94,16 +108,14 @@ def start_record(
 ) -> RunRecord:
     """The record of a run about to start, with all that its training depends on made explicit."""
     train, _ = split_indices(data.train_labels, VALIDATION_SHARE, seed)
-    fitted = replace(recipe.model, classes=len(data.labels), channels=data.train_pixels.shape[1])
     used = torch.get_num_threads() if threads is None else threads
-    _, _, height, width = data.train_pixels.shape
     return RunRecord(
         status="training",
         created=now(),
-        recipe=replace(recipe, model=fitted, epochs=epochs or epochs_for(recipe, len(train))),
+        recipe=replace(fitted_to(recipe, data), epochs=epochs or epochs_for(recipe, len(train))),
         dataset=data.name,
         data_md5s=dict(data.md5s),
-        spec=ModelSpec(data.labels, height, width, data.mean, data.std, recipe.padding, data.polarity),
+        spec=spec_for(recipe, data),
         seed=seed,
         threads=used,
         device=resolve_device(device).type,
@@ -114,43 +126,25 @@ def start_record(
     )
 
 
-def epochs_for(recipe: Recipe, images: int) -> int:
-    """Epochs that give at least the recipe's minimum number of steps on this many images."""
-    return max(recipe.epochs, math.ceil(recipe.minimum_steps / steps_per_epoch(recipe, images)))
-
-
-def steps_per_epoch(recipe: Recipe, images: int) -> int:
-    """Whole batches in an epoch; the few images left over by a shuffle are not used in it."""
-    return max(1, images // recipe.batch_size)
-
-
-def learning_rate_at(step: int, total: int, recipe: Recipe) -> float:
-    """Cosine warm-up from a 25th of the peak, then cosine decay to zero (OneCycle, Smith & Topin 2018)."""
-    warm = recipe.warmup * total
-    if step < warm:
-        rise = (1 - math.cos(math.pi * step / warm)) / 2
-        return recipe.learning_rate * (0.04 + 0.96 * rise)
-    fall = (1 + math.cos(math.pi * (step - warm) / max(1.0, total - warm))) / 2
-    return recipe.learning_rate * fall
-
-
 class Trainer:
-    """The state of one training, and its one verb: another epoch."""
+    """The state of one training, and its one verb: another epoch. Every process of a team has one."""
 
-    def __init__(self, record: RunRecord, data: ImageData) -> None:
+    def __init__(self, record: RunRecord, data: ImageData, team: Team = ALONE) -> None:
         self.recipe, self.spec = record.recipe, record.spec
-        self.device = torch.device(record.device)
+        self.device, self.team = torch.device(record.device), team
+        team.check(self.device)
         torch.set_num_threads(record.threads)
         torch.manual_seed(record.seed)
         self.generator = torch.Generator().manual_seed(record.seed)  # shuffles and augments, on the CPU
         train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
         self.train_pixels, self.train_labels = self._on_device(data.train_pixels[train], data.train_labels[train])
         self.val_pixels, self.val_labels = self._on_device(data.train_pixels[held_out], data.train_labels[held_out])
-        self.amounts: Augmentation | None = data.augmentation if self.recipe.augment else None
-        net = LeNet5(self.recipe.model)
+        self.amounts = amounts_for(self.recipe, data.augmentation)
+        net = build_model(self.recipe.model)
         self.net: nn.Module = (FakeQuantized(net, self.spec) if record.quantization else net).to(self.device)
+        team.adapt(self.net)
         self.input = PixelInput(self.net, self.spec).to(self.device)
-        self.optimizer = _sgd(self.net, self.recipe, self.device)
+        self.optimizer = optimizer_for(self.net, self.recipe, self.device)
         self.average = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
         self.epoch = self.updates = 0
         self.steps = steps_per_epoch(self.recipe, len(self.train_pixels))
@@ -164,13 +158,15 @@ class Trainer:
 
     def train_epoch(self, watcher: Watcher) -> Epoch:
         """Train one epoch and validate; raise TrainingStopped or TrainingError in its midst, having saved nothing."""
+        if self.team.leads:
+            self.team.send(NEXT_EPOCH)
         self.net.train()
         order = torch.randperm(len(self.train_pixels), generator=self.generator)
         size = min(self.recipe.batch_size, len(order))
         loss_sum, right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         rate, start = 0.0, time.perf_counter()
         for step in range(self.steps):
-            if (signal_number := watcher.stop_signal()) is not None:
+            if (signal_number := self._stop_signal(watcher, step)) is not None:
                 raise TrainingStopped(f"stopped in epoch {self.epoch + 1}", signal_number)
             self.updates = self.epoch * self.steps + step
             rate = learning_rate_at(self.updates, self.recipe.epochs * self.steps, self.recipe)
@@ -192,7 +188,7 @@ class Trainer:
                 )
         images = self.steps * size
         images_per_second = images / (time.perf_counter() - start)
-        val_loss, self.val_accuracy = self.validate()
+        val_loss, self.val_accuracy = self.validate() if self.team.leads else (math.nan, math.nan)
         self.epoch += 1
         return Epoch(
             epoch=self.epoch,
@@ -213,46 +209,59 @@ class Trainer:
 
     def state(self) -> TrainingState:
         """Everything that the next epoch depends on."""
-        momentum = {
-            str(i): self.optimizer.state[parameter]["momentum_buffer"]
+        optimizer = {
+            f"{i}.{key}": value
             for i, parameter in enumerate(self.net.parameters())
-            if self.optimizer.state[parameter].get("momentum_buffer") is not None
+            for key, value in self.optimizer.state[parameter].items()
+            if value is not None
         }
         parts = {
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
-            "momentum": momentum,
+            "optimizer": optimizer,
             "random": checkpoints.random_state(self.generator, self.device),
         }
         return TrainingState(self.epoch, checkpoints.flatten(parts))
 
     def restore(self, state: TrainingState) -> None:
         """Go back to a state, to go on from it as if nothing had happened."""
+        if state.part("momentum"):
+            raise RunError("the checkpoint is of lenet-edge 0.1, whose optimizer state is kept otherwise; train again")
         self.epoch = state.epoch
         self.net.load_state_dict(state.part("net"))
         self.average.load_state_dict(state.part("average"))
-        momentum = state.part("momentum")
         for i, parameter in enumerate(self.net.parameters()):
-            if str(i) in momentum:
-                self.optimizer.state[parameter]["momentum_buffer"] = momentum[str(i)].to(self.device)
+            moments = state.part(f"optimizer.{i}")
+            self.optimizer.state[parameter].update({key: value.to(self.device) for key, value in moments.items()})
         checkpoints.restore_random_state(state.part("random"), self.generator, self.device)
 
     def _train_batch(self, indices: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-        pixels, labels = self.train_pixels[indices], self.train_labels[indices]
+        share = self.team.share(len(indices))
+        pixels, labels = self.train_pixels[indices], self.train_labels[indices[share]]
         if self.amounts is not None:
-            images = augment(pixels, self.recipe.padding, self.amounts, self.generator)
+            images = augment(pixels, self.recipe.padding, self.amounts, self.generator, share)
             logits = self.net(images * self.input.scale + self.input.shift)
         else:
-            logits = self.input(pixels)
+            logits = self.input(pixels[share])
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        if self.team.size > 1:  # the shares' losses add up to the mean over the batch
+            loss = loss * (len(labels) / len(indices))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        hits = (logits.detach().argmax(1) == labels).sum()
+        loss, hits = self.team.sum_step(self.net, loss.detach(), hits)
         self.optimizer.step()
         if self.recipe.average_decay:
             self.average.update_parameters(self.net)
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+        return loss, hits
+
+    def _stop_signal(self, watcher: Watcher, step: int) -> int | None:
+        """What stops all processes of the team at the same step; asking the others takes a little time."""
+        if self.team.size > 1 and step % CHECK_STEPS:
+            return None
+        return self.team.highest(watcher.stop_signal())
 
     def _average(self, averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         # In the first steps the average follows quickly, so that a short training is not stuck at its start.
@@ -272,14 +281,16 @@ class Trainer:
         return torch.tensor(pixels, device=self.device), torch.tensor(labels, device=self.device)
 
 
-def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False) -> RunRecord:
+def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, team: Team = ALONE) -> RunRecord:
     """Train the run as its record says, from its start or its checkpoint, and evaluate it once on the test set.
 
-    Writes a checkpoint at every epoch's end. Raises TrainingStopped on a signal and TrainingError on a loss that is
+    With a team its followers train along; this process has to be the one that leads. Writes a checkpoint at every
+    epoch's end. Raises TrainingStopped on a signal and TrainingError on a loss that is
     no number; the last good checkpoint is on disk then.
     """
-    record = run.read()
-    trainer = Trainer(record, data)
+    record = replace(run.read(), processes=team.size)
+    run.write(record)
+    trainer = Trainer(record, data, team)
     history: list[Epoch] = []
     if resume:
         trainer.restore(checkpoints.load_state(run.checkpoint_path))
@@ -287,6 +298,8 @@ def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False) 
     else:
         write_history(run, history)
         checkpoints.save_state(run.checkpoint_path, trainer.state())
+    if team.size > 1:
+        team.send(Assignment(run.dataset_argument(), record, trainer.state()))
     while trainer.epoch < record.recipe.epochs:
         try:
             history.append(trainer.train_epoch(watcher))
@@ -325,24 +338,14 @@ def accuracy_of(logits: Tensor, labels: Tensor) -> float:
 def _metrics(trainer: Trainer, history: list[Epoch], data: ImageData) -> dict[str, float | int]:
     pixels, labels = trainer._on_device(data.test_pixels, data.test_labels)
     logits = logits_of(trainer.final_net, trainer.spec, pixels)
+    trained_on = logits_of(trainer.final_net, trainer.spec, trainer.train_pixels)
     return {
         "parameters": deployed_parameters(trainer.net),
         "epochs": len(history),
         "seconds": round(sum(row.seconds for row in history), 2),
         "images_per_second": round(statistics.harmonic_mean(row.images_per_second for row in history), 1),
+        "train_accuracy": accuracy_of(trained_on, trainer.train_labels),
         "val_accuracy": history[-1].val_accuracy,
         "test_accuracy": accuracy_of(logits, labels),
         "test_images": len(labels),
     }
-
-
-def _sgd(net: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.SGD:
-    weights = [parameter for parameter in net.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in net.parameters() if parameter.ndim <= 1]
-    return torch.optim.SGD(
-        [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        fused=device.type in ("cpu", "cuda"),
-    )

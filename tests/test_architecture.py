@@ -23,7 +23,8 @@ PUBLIC = {
     "lenet_edge": ["__version__"],
     "lenet_edge_exporters": ["FORMATS", "Artifact", "ExportJob", "Format", "LoadedModel", "export", "open_file"],
     "lenet_edge_runtime": [
-        "Classifier", "ImageError", "LenetEdgeError", "ModelFileError", "ModelSpec", "Prediction", "softmax",
+        "Classifier", "ImageError", "LenetEdgeError", "ModelFileError", "ModelSpec", "Prediction", "ProviderError",
+        "softmax",
     ],
 }  # fmt: skip
 

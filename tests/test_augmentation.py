@@ -32,6 +32,30 @@ def test_flip_mirrors_about_half_of_the_images(pixels: torch.Tensor) -> None:
     assert 16 <= int(mirrored.sum()) <= 48
 
 
+def test_vertical_flip_turns_about_half_upside_down(pixels: torch.Tensor) -> None:
+    flipped = augment(pixels, 0, Augmentation(0, 0, 0, 0, vertical_flip=True), generator())
+    same = (flipped - pixels).abs().amax((1, 2, 3)) < 1e-3
+    turned = (flipped - pixels.flip(-2)).abs().amax((1, 2, 3)) < 1e-3
+    assert bool((same | turned).all())
+    assert 16 <= int(turned.sum()) <= 48
+
+
+def test_jitter_scales_contrast_and_brightness(pixels: torch.Tensor) -> None:
+    """Each image is an affine function of its own grey values, of a slope and a height within the amounts."""
+    varied = augment(pixels, 0, Augmentation(0, 0, 0, 0, jitter=0.2), generator()).flatten(1).double().numpy()
+    plain = pixels.flatten(1).double().numpy()
+    slopes = []
+    for before, after in zip(plain, varied, strict=True):
+        inside = (after > 0.5) & (after < 254.5)  # not clipped
+        slope, height = np.polyfit(before[inside], after[inside], 1)
+        np.testing.assert_allclose(after[inside], slope * before[inside] + height, atol=0.05)
+        mean = before.mean()
+        assert 0.8 - 1e-3 <= (slope * mean + height) / mean <= 1.2 + 1e-3
+        slopes.append(slope)
+    assert 0.64 <= min(slopes) < 0.9
+    assert 1.1 < max(slopes) <= 1.44
+
+
 def test_shift_stays_within_its_amount() -> None:
     """The centre of mass of a dot moves by at most the amount, in both directions and both ways."""
     dots = torch.zeros(500, 1, 28, 28, dtype=torch.uint8)

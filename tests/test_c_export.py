@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_exporters import make_job
+from test_integer_reference import briefly_trained
 from torch import nn
 
 from lenet_edge.datasets import ImageData, load_dataset
@@ -20,11 +22,9 @@ from lenet_edge_exporters.c import toolchain
 from lenet_edge_exporters.c.program import UnsupportedError
 from lenet_edge_exporters.c.toolchain import WARNINGS, CompilerError
 from lenet_edge_runtime import Classifier, ModelSpec
-from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.errors import GateError, ModelFileError, ProviderError
 from lenet_edge_runtime.sessions import open_session
 from lenet_edge_runtime.shared_library import SharedLibrary
-from test_exporters import make_job
-from test_integer_reference import briefly_trained
 
 FIRMWARE = Path(__file__).parent / "firmware"
 ALL, SOME = 10_000, 1_000  # images: natively, and under emulation
@@ -76,6 +76,10 @@ BUILDS = {
 }  # fmt: skip
 
 
+# Everything else takes minutes.
+FAST = ("gcc -O2", "gcc -O2 -mavx2")
+
+
 @dataclass(frozen=True)
 class Exported:
     """A folder of the C export, images, and the logits that onnxruntime gives for them by the int8 ONNX file."""
@@ -112,6 +116,14 @@ def official(
 ) -> Exported:
     data = load_dataset(request.param, real_data)
     return exported(briefly_trained(data, recipe), data.test_pixels, tmp_path_factory.mktemp("c"))
+
+
+@pytest.fixture
+def compiler() -> None:
+    try:
+        toolchain.find_compiler()
+    except CompilerError as error:
+        pytest.skip(str(error))
 
 
 def logits_of(build: Build, net: Exported, folder: Path) -> np.ndarray:
@@ -160,7 +172,9 @@ def emulate(build: Build, program: Path, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in BUILDS]
+)
 def test_same_bits_on_digits(name: str, on_digits: Exported, tmp_path: Path) -> None:
     net = on_digits if BUILDS[name].images == ALL else on_digits.first(100)
     np.testing.assert_array_equal(logits_of(BUILDS[name], net, tmp_path), net.logits)
@@ -199,12 +213,13 @@ def test_same_bits_for_other_nets(name: str, options: list[str], tmp_path: Path)
     np.testing.assert_array_equal(logits_of(Build(("gcc",), tuple(options)), found, tmp_path), found.logits)
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("compiler", ["gcc", pytest.param("clang", marks=pytest.mark.slow)])
 def test_self_test_passes_under_sanitizers_and_finds_one_flipped_weight(
     compiler: str, on_digits: Exported, tmp_path: Path
 ) -> None:
-    if not shutil.which(compiler):
-        pytest.skip(f"{compiler} is not installed")
+    for tool in (compiler, "make"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
     folder = tmp_path / "net-c"
     shutil.copytree(on_digits.folder, folder)
     assert "PASS: 16 of 16 known answers" in make_test(folder, compiler).stdout
@@ -245,6 +260,7 @@ def test_firmware_for_a_cortex_m4_names_ten_digits(on_digits: Exported, digits: 
     ]
 
 
+@pytest.mark.usefixtures("compiler")
 def test_folder_is_written_whole_and_opened_again(on_digits: Exported, tmp_path: Path) -> None:
     stated, model = open_file(on_digits.folder)
     assert stated == "c"
@@ -265,6 +281,7 @@ def test_exporting_twice_gives_the_same_bytes_and_the_hash_that_sha256sum_prints
     assert b"/home" not in b"".join(files.values())
 
 
+@pytest.mark.usefixtures("compiler")
 def test_default_net_fits_into_75_kilobytes_of_flash_and_4_of_ram(tmp_path: Path) -> None:
     job = make_job("lenet5")
     write_folder(tmp_path / "net-c", FORMATS["c"].export(job))
@@ -279,6 +296,7 @@ def test_operator_that_c_has_not_is_named() -> None:
         FORMATS["c"].export(make_job("user's own"))
 
 
+@pytest.mark.usefixtures("compiler")
 def test_folder_that_disagrees_is_not_left_behind(tmp_path: Path) -> None:
     job = make_job("lenet5")
     with pytest.raises(GateError, match=r"disagrees with the PyTorch model on 64 images.*not written"):
@@ -294,6 +312,7 @@ def test_without_a_compiler_the_message_names_the_fix(on_digits: Exported, monke
         open_file(on_digits.folder)
 
 
+@pytest.mark.usefixtures("compiler")
 def test_classifier_takes_the_library_like_an_onnx_file(on_digits: Exported, tmp_path: Path) -> None:
     sources = [on_digits.folder / "lenet.c", on_digits.folder / "lenet_metadata.c"]
     library = Classifier(toolchain.compile_c(sources, tmp_path / "lenet.so", ["-O2", "-fPIC", "-shared"]))
@@ -310,6 +329,23 @@ def test_library_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lenet.so").write_bytes(b"no library")
     with pytest.raises(ModelFileError, match=r"is not a shared library of the C export .*'make lenet.so'"):
         SharedLibrary(tmp_path / "lenet.so")
+    with pytest.raises(ModelFileError, match=r"lenet.so is no library of the C export; build one by 'make lenet.so'"):
+        Classifier(tmp_path / "lenet.so")  # whose bytes are looked at first: nothing of it is run
+
+
+@pytest.mark.usefixtures("compiler")
+def test_library_runs_on_the_cpu_alone_and_is_refused_for_another_answer(on_digits: Exported, tmp_path: Path) -> None:
+    text = (on_digits.folder / "lenet.c").read_text()
+    at = text.index("layer5_weights[")
+    (tmp_path / "lenet.c").write_text(text[:at] + text[at:].replace("= {\n    ", "= {\n    64 + ", 1))
+    for name in ("lenet.h", "lenet_metadata.c"):
+        shutil.copy(on_digits.folder / name, tmp_path)
+    sources = [tmp_path / "lenet.c", tmp_path / "lenet_metadata.c"]
+    library = toolchain.compile_c(sources, tmp_path / "lenet.so", ["-O1", "-fPIC", "-shared"])
+    with pytest.raises(ModelFileError, match=r"lenet.so gives other answers here than when it was exported"):
+        Classifier(library)
+    with pytest.raises(ProviderError, match=r"lenet.so is compiled for the CPU, got provider 'cuda'; use provider cpu"):
+        Classifier(library, provider="cuda")
 
 
 # --- WebAssembly ---------------------------------------------------------------------------------------------------

@@ -31,11 +31,11 @@ def test_row_of_a_table_stands_in_the_readme(name: str) -> None:
 def test_option_in_the_readme_exists(option: str) -> None:
     import typer
 
-    known = {"--help", "--version"} | {
+    known = {"--help", "--version", "--nproc-per-node"} | {  # the last is torchrun's
         name
         for command in typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
         for parameter in command.params
-        for name in parameter.opts
+        for name in (*parameter.opts, *parameter.secondary_opts)
     }
     assert option in known
 

@@ -201,7 +201,9 @@ def test_bench(foreign: Path, cli: CommandLine) -> None:
         assert row["relative_to_pytorch"] is None
         assert row["bytes"] == foreign.stat().st_size
         assert row["calls"] == 10
-        assert 0 < row["p50_us"] <= row["p90_us"]
+        assert row["p50_us"] > 0
+        assert row["p90_us"] is None  # of ten calls
+        assert row["load_us"] > row["first_call_us"] > 0
     assert "foreign.onnx" in cli(*arguments).stdout
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from conftest import GREY_SPEC
 from lenet_edge_runtime import ImageError
-from lenet_edge_runtime.images import MAX_PIXELS, is_inverted, read_image, to_pixels
+from lenet_edge_runtime.fitting import fit_image, is_inverted
+from lenet_edge_runtime.images import MAX_PIXELS, read_image
 
 
 @pytest.fixture
@@ -24,8 +25,8 @@ def encoded(image: Image.Image, file_format: str = "PNG", **options: object) -> 
     return buffer.getvalue()
 
 
-def pixels_of(source: object, invert: str = "auto") -> np.ndarray:
-    return to_pixels(read_image(source, 1), GREY_SPEC, invert)[0]
+def pixels_of(source: object) -> np.ndarray:
+    return fit_image(read_image(source, 1), GREY_SPEC).pixels[0]
 
 
 def with_alpha(digit: np.ndarray, ink: int) -> Image.Image:
@@ -70,8 +71,8 @@ def test_size_and_proportion(digit: np.ndarray) -> None:
     assert np.corrcoef(found[7:21, 7:21].ravel(), expected.ravel())[0, 1] > 0.97
 
 
-@pytest.mark.parametrize(("invert", "expected"), [("auto", True), ("yes", True), ("no", False)])
-def test_polarity_of_a_photo_of_ink_on_paper(invert: str, expected: bool, digit: np.ndarray) -> None:
+@pytest.mark.parametrize(("invert", "expected"), [("auto", True), (True, True), (False, False)])
+def test_polarity_of_a_photo_of_ink_on_paper(invert: bool | str, expected: bool, digit: np.ndarray) -> None:
     assert is_inverted(Image.fromarray(255 - digit), GREY_SPEC, invert) is expected
 
 
@@ -111,9 +112,9 @@ def test_huge_image_is_refused_before_it_is_decoded() -> None:
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros(5, np.uint8), np.zeros((2, 2, 4), np.uint8), np.zeros((2, 2), np.int64), np.full((2, 2), 2.0),
+    [np.zeros(5, np.uint8), np.zeros((2, 2, 5), np.uint8), np.zeros((2, 2), np.int64), np.full((2, 2), 2.0),
      np.full((2, 2), np.nan), np.zeros((0, 4), np.uint8)],
-    ids=["1-d", "4 channels", "int64", "above 1", "NaN", "empty"],
+    ids=["1-d", "5 channels", "int64", "above 1", "NaN", "empty"],
 )  # fmt: skip
 def test_arrays_that_are_no_images_are_refused(array: np.ndarray) -> None:
     with pytest.raises(ImageError):

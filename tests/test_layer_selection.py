@@ -52,7 +52,7 @@ def validation(digits_run: Run, digits: ImageData) -> Images:
 
 
 def timing(p50: float) -> Timing:
-    return Timing(p50, p50, None, (p50 - 0.5, p50 + 0.5), 10, 2)
+    return Timing(p50, None, None, (p50 - 0.5, p50 + 0.5), None, None, 10, 2, (p50, p50), 1000, p50)
 
 
 def cheaper_dense_layers(openers: Mapping[str, Opener]) -> dict[str, Timing]:

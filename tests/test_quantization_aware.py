@@ -14,12 +14,12 @@ from torch import nn
 
 from conftest import CommandLine, exported, small_digits
 from lenet_edge import checkpoints
+from lenet_edge.architectures import LeNetConfig
 from lenet_edge.datasets import ImageData
 from lenet_edge.exporting import export_run
 from lenet_edge.fine_tuning import find_source, start_fine_tuning
 from lenet_edge.models import LeNet5
 from lenet_edge.quantization_aware import FakeQuantized, fake_quantize, fold_batch_norm, weight_steps
-from lenet_edge.recipes import LeNetConfig
 from lenet_edge.reference import float_model, run_model
 from lenet_edge.runs import FakeQuantization, Run
 from lenet_edge.training import Progress, TrainingStopped, Watcher, logits_of, train

@@ -25,6 +25,7 @@ def specs(draw: st.DrawFn) -> ModelSpec:
         std=tuple(draw(positive) for _ in range(channels)),
         padding=draw(st.integers(0, 8)),
         polarity=draw(st.sampled_from(["light-on-dark", "dark-on-light", "any"])),
+        fit=draw(st.sampled_from(["mnist", "resize"] if channels == 1 else ["resize"])),
     )
 
 
@@ -49,6 +50,7 @@ def test_metadata_states_the_input_in_plain_json() -> None:
         ({"lenet_edge.labels": "no JSON"}, "damaged"),
         ({"lenet_edge.input": "{}"}, "damaged"),
         ({"lenet_edge.polarity": '"sideways"'}, "polarity"),
+        ({"lenet_edge.fit": '"crop"'}, "fit is one of"),
     ],
 )
 def test_damaged_metadata_is_refused(change: dict[str, str], complaint: str) -> None:

@@ -10,18 +10,18 @@ import torch
 
 from conftest import small_digits
 from lenet_edge import checkpoints
-from lenet_edge.datasets import ImageData
+from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.history import read_history
-from lenet_edge.models import LeNet5
+from lenet_edge.models import LeNet5, build_model
+from lenet_edge.optimization import epochs_for, learning_rate_at
 from lenet_edge.recipes import RECIPES
 from lenet_edge.runs import Run
 from lenet_edge.training import (
+    VALIDATION_SHARE,
     Progress,
     Trainer,
     TrainingStopped,
     Watcher,
-    epochs_for,
-    learning_rate_at,
     resolve_device,
     start_record,
     train,
@@ -29,6 +29,7 @@ from lenet_edge.training import (
 from lenet_edge_runtime.errors import RunError, TrainingError
 
 EPOCHS = 3
+TRAININGS = ["lenet5", "lenet5-partial", "digits-cnn", "digits-cnn-reported"]  # each way of training there is
 
 
 @pytest.fixture
@@ -78,7 +79,21 @@ def test_reported_accuracy_is_that_of_the_saved_weights(digits_run: Run, digits:
     assert right == pytest.approx(record.metrics["test_accuracy"])
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+def test_train_accuracy_is_that_of_the_saved_weights_on_the_images_trained_on(
+    digits_run: Run, digits: ImageData
+) -> None:
+    record = digits_run.read()
+    net = build_model(record.recipe.model)
+    checkpoints.load_weights(digits_run.weights_path, net)
+    train, _ = split_indices(digits.train_labels, VALIDATION_SHARE, record.seed)
+    images = torch.from_numpy(digits.train_pixels[train]).float() / 255
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
+    logits = net.eval()((padded - record.spec.mean[0]) / record.spec.std[0])
+    right = (logits.argmax(1).numpy() == digits.train_labels[train]).mean()
+    assert right == pytest.approx(record.metrics["train_accuracy"])
+
+
+@pytest.mark.parametrize("recipe", TRAININGS)
 def test_same_seed_gives_same_bytes(recipe: str, tmp_path: Path, data: ImageData) -> None:
     runs = [new_run(tmp_path / str(number), data, recipe, seed) for number, seed in enumerate([0, 0, 1])]
     for run in runs:
@@ -88,7 +103,7 @@ def test_same_seed_gives_same_bytes(recipe: str, tmp_path: Path, data: ImageData
     assert first != other
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", TRAININGS)
 @pytest.mark.parametrize("stopped_after", [0, 1, 2])
 def test_resuming_is_bit_exact(recipe: str, stopped_after: int, tmp_path: Path, data: ImageData) -> None:
     dropout = replace(RECIPES[recipe].model, dropout=0.2)  # draws from the global generator
@@ -117,7 +132,7 @@ def test_nan_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path, data:
     run = new_run(tmp_path / "run", data)
     with pytest.MonkeyPatch.context() as patch:
         trainer = Trainer(run.read(), data)
-        patch.setattr("lenet_edge.training.Trainer", lambda _record, _data: trainer)
+        patch.setattr("lenet_edge.training.Trainer", lambda *_arguments: trainer)
         with pytest.raises(TrainingError, match=r"the loss became nan in epoch 2; the checkpoint of epoch 1 is kept"):
             train(run, data, Poison())
     state = checkpoints.load_state(run.checkpoint_path)
@@ -129,6 +144,15 @@ def test_damaged_checkpoint_is_refused(tmp_path: Path, data: ImageData) -> None:
     run = new_run(tmp_path / "run", data)
     run.checkpoint_path.write_bytes(b"\x10" * 100)
     with pytest.raises(RunError, match="missing or damaged"):
+        train(run, data, Watcher(), resume=True)
+
+
+def test_checkpoint_of_an_older_version_is_refused(tmp_path: Path, data: ImageData) -> None:
+    run = new_run(tmp_path / "run", data)
+    state = Trainer(run.read(), data).state()
+    state.tensors["momentum.0"] = torch.zeros(1)
+    checkpoints.save_state(run.checkpoint_path, state)
+    with pytest.raises(RunError, match=r"lenet-edge 0\.1.*train again"):
         train(run, data, Watcher(), resume=True)
 
 
@@ -150,6 +174,18 @@ def test_learning_rate_rises_then_falls_to_zero() -> None:
     assert rates[-1] == pytest.approx(0)
     assert (np.diff(rates[:201]) > 0).all()
     assert (np.diff(rates[200:]) < 0).all()
+
+
+def test_constant_rate_is_constant() -> None:
+    recipe = RECIPES["lenet5-classic-reported"]
+    assert {learning_rate_at(step, 1000, recipe) for step in range(1001)} == {0.01}
+
+
+def test_recipe_may_replace_the_datas_normalisation(data: ImageData) -> None:
+    record = start_record(RECIPES["digits-cnn"], data)
+    assert (record.spec.mean, record.spec.std) == ((0.5,), (0.5,))
+    record = start_record(RECIPES["lenet5"], data)
+    assert (record.spec.mean, record.spec.std) == (data.mean, data.std)
 
 
 def test_small_sets_get_more_epochs() -> None:

@@ -9,15 +9,15 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from lenet_edge.models import LeNet5
+from lenet_edge.models import Network, build_model
 from lenet_edge.recipes import RECIPES
 from lenet_edge.weights import load_foreign_weights
 from lenet_edge_runtime.errors import WeightsError
 
 
-def new_net(recipe: str = "lenet5-classic", seed: int = 0) -> LeNet5:
+def new_net(recipe: str = "lenet5-classic", seed: int = 0) -> Network:
     torch.manual_seed(seed)
-    return LeNet5(RECIPES[recipe].model)
+    return build_model(RECIPES[recipe].model)
 
 
 def renamed(net: nn.Module) -> dict[str, torch.Tensor]:
@@ -80,7 +80,7 @@ NOT_FITTING = {
     "another shape": (changed(layers_f6_0_weight=torch.zeros(84, 121)), r"'layers_f6_0_weight' has shape \[84, 121\]"),
     "one missing": (changed(layers_output_bias=None), r"it has 9 tensors where 10 are expected \(it lacks 'layers.out"),
     "one too many": (changed(extra=torch.zeros(3)), r"'extra' is one too many"),
-    "BatchNorm where none is": (renamed(LeNet5(RECIPES["lenet5"].model)), "does not fit lenet5-classic"),
+    "BatchNorm where none is": (renamed(build_model(RECIPES["lenet5"].model)), "does not fit lenet5-classic"),
     "NaN": (changed(layers_output_bias=torch.full((10,), float("nan"))), "finite floating-point"),
     "integers": (changed(layers_output_bias=torch.zeros(10, dtype=torch.int64)), "finite floating-point"),
     "stride 0": (changed(layers_c5_0_weight=torch.zeros(1).expand(130_000, 130_000)), r"\[130000, 130000\]"),

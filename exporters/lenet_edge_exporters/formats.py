@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from lenet_edge_exporters import atomic, c, int8, onnx, ort, pt2, torchscript
 from lenet_edge_exporters.c import wasm
 from lenet_edge_exporters.job import ExportJob, LoadedModel, Measurement
+from lenet_edge_runtime import proof
+from lenet_edge_runtime.classifier import SPEC_MARK
 from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.sessions import read_model
 from lenet_edge_runtime.spec import PREFIX
 
 Content = bytes | Mapping[str, bytes]  # of a file, or of the files of a folder by their names
@@ -82,7 +85,7 @@ FORMATS = {
         ),
         Format(
             "ort", ".ort", "onnxruntime's own format, float32, for minimal builds", "onnxruntime",
-            ort.export, ort.load, min_agreement=0.999, max_difference=1e-4,
+            ort.export, ort.load, min_agreement=0.999, max_difference=1e-4, seal=ort.seal,
         ),
         Format(
             "c", "-c", "a folder of C99 for microcontrollers and native apps, int8's answers bit for bit", "c",
@@ -142,6 +145,11 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
+def read_content(path: Path) -> Content:
+    """The bytes of an exported file, or those of a folder's files by their names."""
+    return {file.name: file.read_bytes() for file in path.iterdir()} if path.is_dir() else path.read_bytes()
+
+
 def sha256_of(content: Content) -> str:
     """SHA-256 of a file's bytes; of a folder, over a line "SHA-256 of the file, two spaces, name" for each, by name.
 
@@ -183,9 +191,24 @@ def format_of(path: Path) -> Format:
     return max(rows, key=lambda row: len(row.suffix))
 
 
-def open_file(path: Path, threads: int = 1) -> tuple[str, LoadedModel]:
-    """Open an exported file of any format; return the format's name, as the file itself states it, and the model."""
+def open_file(path: Path, threads: int = 1, *, verify: bool = True) -> tuple[str, LoadedModel]:
+    """Open an exported file of any format; return the format's name, as the file itself states it, and the model.
+
+    Raises ModelFileError for a file that is missing or, with `verify`, of a format that is sealed and has no seal, and
+    GateError for one whose seal is broken; neither is opened then.
+    """
     if not path.exists():
         raise ModelFileError(f"{path} does not exist: give the path of an exported model")
-    model = format_of(path).load(path, threads)
-    return str(json.loads(model.metadata.get(PREFIX + "format", "null")) or format_of(path).name), model
+    row = format_of(path)
+    if verify and row.seal:
+        _check_seal(path, read_model(path))
+    model = row.load(path, threads)
+    return str(json.loads(model.metadata.get(PREFIX + "format", "null")) or row.name), model
+
+
+def _check_seal(path: Path, content: bytes) -> None:
+    if SPEC_MARK not in content:
+        return  # not ours, which whoever opens it says
+    if proof.is_broken(content):
+        raise GateError(f"{path} {proof.BROKEN_SEAL}")
+    proof.check_seal(content, str(path))

@@ -39,12 +39,17 @@ def export(job: ExportJob) -> bytes:
 
 
 def load(path: Path, threads: int = 1) -> LoadedModel:
-    """Open an ONNX file (float32 or int8) that lenet-edge exported."""
-    return Classifier(path, threads)
+    """Open an ONNX file (float32 or int8) that lenet-edge exported; its evidence is not looked at here."""
+    return Classifier(path, threads, verify=False)
 
 
 def seal(content: bytes, job: ExportJob, model: LoadedModel, card: Mapping[str, Any] | None) -> bytes:
     """Add the card, known answers and the seal to an exported file, opened as `model`."""
+    return proof.seal(content, evidence(job, model, card))
+
+
+def evidence(job: ExportJob, model: LoadedModel, card: Mapping[str, Any] | None) -> dict[str, str]:
+    """What a file carries to prove itself besides its seal, as metadata: known answers of `model`, and the card."""
     pixels = answer_images(job.check_pixels, model)
     logits = model.logits(pixels)
     # float32 kernels differ between CPUs in the last bits; integer ones that cannot saturate do not.
@@ -53,7 +58,7 @@ def seal(content: bytes, job: ExportJob, model: LoadedModel, card: Mapping[str, 
     entries = {proof.KNOWN_ANSWERS: proof.KnownAnswers(pixels, logits, tolerance).to_json()}
     if card is not None:
         entries[proof.CARD] = json.dumps(card)
-    return proof.seal(content, entries)
+    return entries
 
 
 def build(job: ExportJob) -> onnx.ModelProto:

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,10 @@ from lenet_edge.options import (
     open_foreign,
 )
 
+if TYPE_CHECKING:
+    from lenet_edge.bench_results import BenchResults
+    from lenet_edge.benchmarking import BenchPlan
+
 NAME = "bench"
 
 
@@ -28,7 +32,17 @@ def run(
     batch: Annotated[str, typer.Option(help="Images a call; several sizes by commas.")] = "1",
     threads: Annotated[str, typer.Option(help="Threads of every backend; several counts by commas.")] = "1",
     rounds: Annotated[int, typer.Option(min=2, help="Rounds, each with fresh sessions in shuffled order.")] = 10,
-    calls: Annotated[int, typer.Option(min=1, help="Timed calls a round; p99 needs 662 in all.")] = 100,
+    calls: Annotated[int, typer.Option(min=1, help="Timed calls a round; p90 needs 64 in all, p99 662.")] = 100,
+    api: Annotated[str, typer.Option(help="How onnxruntime is called: run or io-binding.")] = "run",
+    memory: Annotated[bool, typer.Option(help="Open each model in a process of its own to see its memory.")] = True,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Compare each file with its own copy 20 times; exit 3 on differences.")
+    ] = False,
+    compare: Annotated[
+        Path | None, typer.Option(help="Results of --out, of this machine, to set these against.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the results as JSON.", show_default=False)] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the results as a PNG.", show_default=False)] = None,
     labels: LabelsOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
@@ -44,19 +58,36 @@ def run(
     Example: lenet-edge bench --batch 1,64
     """
     batches, thread_counts = _counts("--batch", batch), _counts("--threads", threads)
-    from lenet_edge.benchmarking import BenchPlan, bench, bench_foreign, describe_bench_host
+    from lenet_edge.bench_results import BenchResults
+    from lenet_edge.benchmarking import APIS, BenchPlan, bench, bench_foreign, describe_bench_host
 
-    plan = BenchPlan(rounds=rounds, calls=calls)
+    if api not in APIS:
+        raise typer.BadParameter(f"--api is one of {', '.join(APIS)}; got {api!r}")
+    if self_test and (compare or out or plot or labels):
+        raise typer.BadParameter("--self-test stands alone: leave out --compare, --out, --plot and --labels")
+    if labels and api != "run":
+        raise typer.BadParameter("another tool's classifiers are timed by --api run alone")
+    earlier = BenchResults.read(compare) if compare else None  # what cannot work is said before minutes are spent
+    if plot:
+        import matplotlib  # noqa: F401
+
+    host = describe_bench_host()  # before the load of this very measurement
+    plan = BenchPlan(rounds=rounds, calls=calls, api=api, memory=memory and not labels)
     if foreign := open_foreign(files or [], labels, mean, std, time_limit):
         rows = bench_foreign(foreign, batches=batches, threads=thread_counts, plan=plan)
     else:
         found, chosen, images = _contenders(files, run, data_dir)
+        if self_test:
+            return _self_test(chosen, images, batches, thread_counts, plan, host, as_json)
         rows = bench(chosen, found, images, batches=batches, threads=thread_counts, plan=plan)
-    host = describe_bench_host()
-    if as_json:
-        console.print_json({"host": host, "rows": rows})
-    else:
-        print_bench(rows, host)
+    results = BenchResults(host, plan, rows)
+    if out:
+        results.write(out)
+    if plot:
+        from lenet_edge.bench_plot import draw_bench
+
+        draw_bench(rows, host, plot)
+    return _show(results, earlier, as_json)
 
 
 def _contenders(files: list[Path] | None, run: Path | None, data_dir: Path | None) -> tuple[Any, list[Path], Any]:
@@ -79,64 +110,48 @@ def _contenders(files: list[Path] | None, run: Path | None, data_dir: Path | Non
     return None, chosen, known_images(chosen)
 
 
-def print_bench(rows: list[Any], host: dict[str, Any]) -> None:
-    """Print the rows, what they were measured on, and in words where int8 is no gain in speed."""
-    console.print_table(
-        f"latency on {host['cpu']} ({', '.join(host['instruction_sets'])})",
-        [
-            "model",
-            "batch",
-            "threads",
-            "p50, us",
-            "95 % interval",
-            "p90",
-            "p99",
-            "images/s",
-            "of PyTorch's",
-            "size",
-        ],
-        [
-            [
-                _name(row),
-                str(row.batch),
-                str(row.threads),
-                f"{row.p50_us:.1f}",
-                f"{row.p50_ci95_us[0]:.1f} to {row.p50_ci95_us[1]:.1f}",
-                f"{row.p90_us:.1f}",
-                "-" if row.p99_us is None else f"{row.p99_us:.1f}",
-                f"{row.images_per_second:,.0f}",
-                "-" if row.relative_to_pytorch is None else f"{row.relative_to_pytorch:.3f}",
-                console.kilobytes(row.bytes),
-            ]
-            for row in rows
-        ],
-    )
-    versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
-    console.say(f"{rows[0].calls} calls each; {versions}")
-    for remark in slower_int8(rows):
-        console.say(remark)
+def _self_test(
+    files: list[Path], images: Any, batches: list[int], threads: list[int], plan: "BenchPlan", host: Any, as_json: bool
+) -> None:
+    from lenet_edge.bench_report import busy, print_self_tests
+    from lenet_edge.self_test import run_self_test
+    from lenet_edge_runtime.errors import GateError
+    from lenet_edge_runtime.resampling import CALL_LEVEL, minimum_rounds
+
+    if plan.rounds < minimum_rounds(CALL_LEVEL):
+        raise typer.BadParameter(f"--self-test needs --rounds {minimum_rounds(CALL_LEVEL)} at least; got {plan.rounds}")
+    tests = []
+    for path in files:
+        for batch in batches:
+            for count in threads:
+                console.say(f"comparing {path} with its copy (batch {batch}, {count} thread(s))")
+                tests.append(run_self_test(path, images, batch=batch, threads=count, plan=plan))
+    if as_json:
+        console.print_json({"host": host, "passed": all(test.passed for test in tests), "self_tests": tests})
+    else:
+        print_self_tests(tests)
+        for remark in busy(host):
+            console.say(remark)
+    if failed := [test for test in tests if not test.passed]:
+        raise GateError(
+            f"{failed[0].path} differs from its own copy in {failed[0].differences} of {failed[0].repeats} repeats: no "
+            f"difference that this machine shows now means anything; end what else runs on it, or take more --rounds"
+        )
 
 
-def _name(row: Any) -> str:
-    from lenet_edge.foreign import FORMAT
+def _show(results: "BenchResults", earlier: "BenchResults | None", as_json: bool) -> None:
+    from lenet_edge.bench_report import print_bench, print_changes
+    from lenet_edge.bench_results import compare_results, remarks_on
 
-    if row.format == FORMAT:
-        return Path(row.path).name
-    return f"{row.backend} {row.format}" if row.backend != row.format else str(row.backend)
-
-
-def slower_int8(rows: list[Any]) -> list[str]:
-    """One sentence for each case where int8 takes longer than float32 and the intervals leave no doubt."""
-    cases = {(row.format, row.batch, row.threads): row for row in rows}
-    remarks = []
-    for (name, batch, threads), row in cases.items():
-        float32 = cases.get(("onnx", batch, threads))
-        if name == "int8" and float32 is not None and row.p50_ci95_us[0] > float32.p50_ci95_us[1]:
-            remarks.append(
-                f"int8 is slower than float32 here (batch {batch}, {threads} thread(s)): {row.p50_us:.1f} against "
-                f"{float32.p50_us:.1f} us; it is {float32.bytes / row.bytes:.1f} times smaller"
-            )
-    return remarks
+    changes = compare_results(results, earlier) if earlier else []
+    remarks = remarks_on(results, earlier, changes) if earlier else []
+    if as_json:
+        compared = {"changes": changes, "remarks": remarks} if earlier else {}
+        console.print_json({**results.to_json(), **compared})
+        return
+    print_bench(results)
+    if earlier:
+        print_changes(changes, remarks)
 
 
 def _counts(option: str, text: str) -> list[int]:

@@ -6,9 +6,11 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from lenet_edge import console
+from lenet_edge.commands.export_tables import print_report
 from lenet_edge.commands.verify import why_it_failed
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption, MaxDropOption
-from lenet_edge.recipes import RECIPES, find_recipe
+from lenet_edge.recipes import find_recipe
+from lenet_edge.web.engines import ENGINES
 from lenet_edge_exporters.formats import FORMATS
 from lenet_edge_exporters.job import (
     CALIBRATION_IMAGES,
@@ -22,6 +24,7 @@ from lenet_edge_runtime.spec import InputType
 NAME = "export"
 DEFAULT_FORMATS = ("torchscript", "onnx")
 Choice = TypeVar("Choice", bound=str)
+_ENGINE_HELP = "; ".join(f"{row.name}: {row.summary}" for row in ENGINES.values())
 _FORMAT_HELP = "; ".join(f"{row.name}: {row.summary}" for row in FORMATS.values())
 
 
@@ -29,7 +32,8 @@ def run(
     run: Annotated[
         Path | None,
         typer.Argument(
-            help="A run (the latest by default), or a state_dict (.pth, .pt, .safetensors) with --model and --dataset.",
+            help="A run (the latest by default), or a state_dict (.pth, .pt, .safetensors) with --model and --dataset; "
+            "with --web also an exported ONNX file.",
             show_default=False,
         ),
     ] = None,
@@ -69,7 +73,7 @@ def run(
     data_dir: DataDirOption = None,
     max_drop: MaxDropOption = None,
     model: Annotated[
-        str | None, typer.Option(help=f"The recipe that given weights are for: {', '.join(RECIPES)}.")
+        str | None, typer.Option(help="The recipe that given weights are for; 'lenet-edge recipes' lists them.")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help=f"The data that given weights are for: {DatasetHelp}")] = None,
     mean: Annotated[
@@ -77,13 +81,29 @@ def run(
         typer.Option(help="Mean that given weights were trained with, of pixels in [0, 1]; once a channel."),
     ] = None,
     std: Annotated[list[float] | None, typer.Option(help="Standard deviation, like --mean.")] = None,
+    web: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a web page that runs the int8 ONNX file in a browser.", show_default=False),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help=f"With --web: what runs it there. {_ENGINE_HELP}.  [default: ort]", show_default=False),
+    ] = None,
+    cdn: Annotated[
+        str | None,
+        typer.Option(help="With --web: load the engine from this address instead of fetching it by npm."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Export a run; every file is reloaded and compared with the PyTorch model as it is written.
 
     Example: lenet-edge export --int8
     """
-    names = chosen_formats(formats, int8)
+    _check_web_options(web, engine, cdn)
+    if web and run and run.suffix == ".onnx":
+        _say_page(_write_page(run, web, engine, cdn), as_json)
+        return
+    names = chosen_formats(formats, int8 or web is not None)
     # All that can be wrong on the command line is found before weights become a run.
     plan = _int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
     _check_weights_options(run, model, dataset, mean, std)
@@ -101,14 +121,44 @@ def run(
             max_drop_pp=max_drop,
             input_type=input_type,
         )
+    int8_files = [item.path for item in report.artifacts if item.format == "int8" and item.passed]
+    page = _write_page(int8_files[0], web, engine, cdn) if web and int8_files else None
     if as_json:
-        console.print_json(as_document(found, report))
+        console.print_json(as_document(found, report) | ({"web": page} if page else {}))
     else:
         print_report(report)
+    if page:
+        _say_page(page)
     if not report.passed:
         _say_why_rejected(report)
         raise typer.Exit(3)
     console.say("next: lenet-edge verify")
+
+
+def _check_web_options(web: Path | None, engine: str | None, cdn: str | None) -> None:
+    from lenet_edge.web.page import check_folder
+
+    if web is None:
+        if engine or cdn:
+            raise typer.BadParameter("--engine and --cdn go with --web")
+        return
+    if engine is not None and engine not in ENGINES:
+        raise typer.BadParameter(f"--engine is one of {', '.join(ENGINES)}, got {engine!r}")
+    check_folder(web)
+
+
+def _write_page(model: Path, web: Path, engine: str | None, cdn: str | None) -> Any:
+    from lenet_edge.web.page import write_page
+
+    return write_page(model, web, engine or "ort", cdn)
+
+
+def _say_page(page: Any, as_json: bool = False) -> None:
+    if as_json:
+        console.print_json({"web": page})
+    console.say(page.remark)
+    console.say(f"the web page: {page.folder}/, {page.files} files, {page.bytes / 1e6:.1f} MB")
+    console.say(f"next: lenet-edge serve {page.folder}")
 
 
 def _int8_plan(images: int, method: str, seed: int | None, layers: str, draws: int) -> Any:
@@ -158,38 +208,6 @@ def as_document(run: Any, report: Any) -> dict[str, Any]:
     }
 
 
-def print_report(report: Any) -> None:
-    """Print the files, and before and after them what belongs to their making."""
-    if report.selection:
-        print_selection(report.selection)
-    if report.calibration_draws:
-        print_draws(report.calibration_draws)
-    print_artifacts(report.artifacts)
-    print_footprints(report.artifacts)
-    say_what_stays_float(report.artifacts)
-    console.say(f"the model card: {report.model_card}")
-    if report.sensitivity:
-        print_sensitivity(report.sensitivity)
-
-
-def print_footprints(artifacts: list[Any]) -> None:
-    """Print what one inference takes on a device, of the formats that can say."""
-    known = [artifact for artifact in artifacts if artifact.footprint]
-    if not known:
-        return
-    console.print_table(
-        "what it takes: constants and code in flash (compiled for this machine), scratch in RAM, multiplications",
-        ["file", "constants, bytes", "flash, bytes", "RAM, bytes", "multiplications"],
-        [
-            [
-                item.path.name,
-                *(f"{item.footprint[key]:,}" for key in ("constant_bytes", "flash_bytes", "scratch_bytes", "macs")),
-            ]
-            for item in known
-        ],
-    )
-
-
 def _say_why_rejected(report: Any) -> None:
     card = next(item.card for item in report.artifacts if item.card and not item.passed)
     console.say(why_it_failed(card["max_drop_pp"], card["images"]))
@@ -211,100 +229,6 @@ def _one_of(choices: tuple[Choice, ...], given: str, option: str) -> Choice:
         if choice == given:
             return choice
     raise typer.BadParameter(f"{option} is one of {', '.join(choices)}, got {given!r}")
-
-
-def print_artifacts(artifacts: list[Any]) -> None:
-    """Print the exported files with what was seen when they were compared."""
-    console.print_table(
-        f"{artifacts[0].path.parent}/: each reloaded and compared with the PyTorch model",
-        ["file", "format", "size", "logits differ", "test accuracy", "drop, pp", "95 % interval", "gate"],
-        [
-            [
-                item.path.name,
-                item.format,
-                console.kilobytes(item.bytes),
-                f"{item.max_abs_logit_difference:.2g}",
-                console.percent(item.card["accuracy"]),
-                f"{item.card['accuracy_drop_pp']:+.2f}",
-                "{:+.3f} to {:+.3f}".format(*item.card["drop_ci95_pp"]),
-                "passed" if item.passed else "REJECTED",
-            ]
-            for item in artifacts
-        ],
-    )
-
-
-def say_what_stays_float(artifacts: list[Any]) -> None:
-    """Name the nodes of the int8 file that onnxruntime computes in float, where there are any."""
-    from lenet_edge.commands.info import describe
-
-    for item in artifacts:
-        if item.format == "int8" and (nodes := describe(item.path)["metadata"]["float_nodes"]):
-            names = ", ".join(f"{node['op_type']} {node['name']}" for node in nodes)
-            console.say(f"{item.path.name} computes in float: {names}")
-
-
-def print_selection(selection: Any) -> None:
-    """Print the Pareto front of the choices of layers, fastest first, and say what was taken."""
-    fastest_first = [*selection.front] + ([] if selection.chosen.on_front else [selection.chosen])
-    console.print_table(
-        f"int8 layers: the best of {len(selection.candidates) - 1} choices, {selection.images} validation images",
-        ["layers in int8", "size", "of float32's", "latency, us", "95 % interval", "accuracy", "agreement", ""],
-        [
-            [
-                item.name,
-                console.kilobytes(item.bytes),
-                f"{item.bytes / selection.float32.bytes:.2f}",
-                f"{item.p50_us:.1f}",
-                f"{item.p50_ci95_us[0]:.1f} to {item.p50_ci95_us[1]:.1f}",
-                console.percent(item.accuracy),
-                console.percent(item.agreement),
-                "taken" if item == selection.chosen else "",
-            ]
-            for item in fastest_first
-        ],
-    )
-    ratio = selection.chosen.p50_us / selection.float32.p50_us
-    console.say(f"int8 layers taken: {selection.chosen.name}, {ratio:.2f} times float32's latency on this machine")
-    if not selection.gate_held:
-        console.say(f"no small enough choice keeps the accuracy within {selection.max_drop_pp:.2f} points: the nearest")
-
-
-def print_sensitivity(rows: list[Any]) -> None:
-    """Print what each layer does to the answers when it alone is quantized, the most harmful first."""
-    from lenet_edge.layer_selection import short_name
-
-    console.print_table(
-        "each layer quantized alone, on validation images",
-        ["layer", "accuracy", "drop, pp", "agreement", "logits' RMS error"],
-        [
-            [
-                f"{short_name(row.layer)} ({row.layer.op_type})",
-                console.percent(row.accuracy),
-                f"{row.accuracy_drop_pp:+.2f}",
-                console.percent(row.agreement),
-                f"{row.logit_rms_error:.3g}",
-            ]
-            for row in rows
-        ],
-    )
-
-
-def print_draws(draws: Any) -> None:
-    """Print how much the draw of calibration images matters."""
-    console.print_table(
-        f"int8 over {draws.n} draws of calibration images: accuracy on validation images",
-        ["draws", "mean", "standard deviation", "lowest", "highest"],
-        [
-            [
-                str(draws.n),
-                console.percent(draws.mean, 3),
-                console.percent(draws.sd, 3),
-                console.percent(min(draws.accuracies)),
-                console.percent(max(draws.accuracies)),
-            ]
-        ],
-    )
 
 
 def _check_weights_options(

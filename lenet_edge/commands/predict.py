@@ -1,7 +1,10 @@
 """`lenet-edge predict`: needs the base install alone."""
 
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -11,6 +14,9 @@ from lenet_edge_exporters.formats import FORMATS
 
 NAME = "predict"
 MODEL_SUFFIXES = tuple(row.suffix for row in FORMATS.values() if row.backend == "onnxruntime")
+INVERT = {"auto": "auto", "yes": True, "no": False}
+FITS = ("auto", "mnist", "resize")
+BATCH, FOREIGN_BATCH = 256, 4096  # images in memory; another tool's file costs a process a batch
 
 
 def run(
@@ -18,13 +24,30 @@ def run(
         list[Path],
         typer.Argument(
             metavar="[MODEL] IMAGE...",
-            help="An exported ONNX or ORT file and images; without a file, the latest run's int8 or else float32 one.",
+            help="An exported ONNX or ORT file, and images, folders of images, or patterns in quotes such as "
+            "'photos/**/*.png'; without a file, the latest run's int8 or else float32 one.",
         ),
     ],
     invert: Annotated[
         str,
         typer.Option(help="auto, yes or no: whether images are dark on light where the model wants light on dark."),
     ] = "auto",
+    fit: Annotated[
+        str,
+        typer.Option(
+            help="How images get the model's size: mnist centres and scales their ink as MNIST's is, resize takes the "
+            "whole image, auto does what the model was trained with and leaves images that have the size."
+        ),
+    ] = "auto",
+    answers: Annotated[
+        str | None,
+        typer.Option("--format", help="text, csv or jsonl (with all probabilities).  [default: by --out, or text]"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the answers to this file.")] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(help="Check the model file's seal and known answers as it is loaded."),
+    ] = True,
     labels: LabelsOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
@@ -33,31 +56,101 @@ def run(
 ) -> None:
     """Classify images with an exported ONNX or ORT file.
 
-    With --labels the file may be another tool's ONNX classifier; it is run in a process of its own, under limits.
+    Files that cannot be read are named on stderr and counted; the others are answered, and the exit code is 1. With
+    --labels the file may be another tool's ONNX classifier; it is run in a process of its own, under limits.
 
     Example: lenet-edge predict lenet5-mnist.int8.onnx digit.png
     """
-    if invert not in ("auto", "yes", "no"):
-        raise typer.BadParameter(f"--invert is auto, yes or no, got {invert!r}")
+    for option, value, allowed in (("--invert", invert, INVERT), ("--fit", fit, FITS)):
+        if value not in allowed:
+            raise typer.BadParameter(f"{option} is {', '.join(allowed)}, got {value!r}")
+    as_lines = _format(answers, out, as_json)
+    from lenet_edge.image_stream import classify_files, find_images
     from lenet_edge_runtime import Classifier
 
-    model, images = _model_and_images(paths)
+    model, names = _model_and_images(paths)
     foreign = open_foreign([model], labels, mean, std, time_limit)
-    classifier = foreign[0] if foreign else Classifier(model)
-    predictions = classifier.predict_batch(images, invert)  # type: ignore[arg-type]
+    classifier = foreign[0] if foreign else Classifier(model, verify=verify)
+    batch = FOREIGN_BATCH if foreign else BATCH
+    policies: tuple[Any, Any] = INVERT[invert], fit
+    if fit == "mnist" and classifier.spec.channels != 1:
+        raise typer.BadParameter("--fit mnist is for models of grey images, this one takes colour: --fit resize")
+    count = _Count()
+    with _output(out) as file, _progress(shown=out is not None or not sys.stdout.isatty()) as tick:
+        for lines in as_lines(count.readable(classify_files(find_images(names), classifier, batch, *policies), tick)):
+            file.write(lines)
+    if out is not None:
+        console.say(f"{count.images - count.failed:,} answers are in {out}")
+    if count.failed:
+        if count.images > 1:
+            console.say(f"{count.failed:,} of {count.images:,} files could not be read")
+        raise typer.Exit(1)
+
+
+class _Count:
+    """Lets the answers through, says what could not be read, and counts both."""
+
+    def __init__(self) -> None:
+        self.images = self.failed = 0
+
+    def readable(self, answers: Iterable[Any], tick: Callable[[int, int], None]) -> Iterator[Any]:
+        """The answers that are predictions; `tick` hears of every image."""
+        from lenet_edge_runtime import ImageError
+
+        for path, answer in answers:
+            self.images += 1
+            if isinstance(answer, ImageError):
+                self.failed += 1
+                console.say(f"lenet-edge: error: {console.printable(str(answer))}")
+            else:
+                yield path, answer
+            tick(self.images, self.failed)
+
+
+def _format(name: str | None, out: Path | None, as_json: bool) -> Callable[[Any], Iterator[str]]:
+    from lenet_edge import answers
+
     if as_json:
-        console.print_json(
-            [{"path": str(path), **vars(prediction)} for path, prediction in zip(images, predictions, strict=True)]
-        )
+        if name is not None or out is not None:
+            raise typer.BadParameter("--json prints one document; for a file, or lines, use --format jsonl and --out")
+        return answers.as_json
+    by_ending = out.suffix.lower().removeprefix(".") if out is not None else ""
+    chosen = name or (by_ending if by_ending in answers.FORMATS else "text")
+    if chosen not in answers.FORMATS:
+        raise typer.BadParameter(f"--format is {', '.join(answers.FORMATS)}, got {chosen!r}")
+    return answers.FORMATS[chosen]
+
+
+@contextlib.contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that is whole or not there."""
+    from lenet_edge_exporters.atomic import staged
+
+    if path is None:
+        yield sys.stdout
         return
-    console.print_table(
-        f"{model}",
-        ["image", "label", "probability"],
-        [
-            [str(path), prediction.label, console.percent(prediction.probability)]
-            for path, prediction in zip(images, predictions, strict=True)
-        ],
-    )
+    with staged(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _progress(shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """Images so far, on stderr where that is a terminal; called for every image."""
+    if not (shown and sys.stderr.isatty()):
+        yield lambda _images, _failed: None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (progress.SpinnerColumn(), progress.TextColumn("{task.description}"), progress.TimeElapsedColumn())
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("")
+
+        def tick(images: int, failed: int) -> None:
+            if images % BATCH == 0:
+                bar.update(task, description=f"{images:,} images, {failed:,} of them unreadable")
+
+        yield tick
 
 
 def _model_and_images(paths: list[Path]) -> tuple[Path, list[Path]]:
@@ -74,6 +167,6 @@ def _latest_model() -> Path:
 
     run = find_run(None)
     for pattern in ("*.int8.onnx", "*.onnx"):
-        if files := sorted(run.export_folder.glob(pattern)):
+        if files := sorted(file for file in run.export_folder.glob(pattern) if ".rejected" not in file.suffixes):
             return files[0]
     raise ModelFileError(f"{run.folder} has no ONNX file; run 'lenet-edge export --int8' first, or name a model file")

@@ -81,7 +81,7 @@ def _predict(folder: Path, model: Path, data: Any) -> list[dict[str, Any]]:
 
 
 def _print(created: Any, data: Any, trained: Any, verified: Any, rows: list[Any], predictions: list[Any]) -> None:
-    from lenet_edge.commands.bench import slower_int8
+    from lenet_edge.bench_report import slower_int8
 
     latency = {row.format: row for row in rows}
     reference = latency["pytorch"]

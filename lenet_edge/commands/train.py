@@ -8,7 +8,7 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
-from lenet_edge.recipes import DEFAULT_RECIPE, RECIPES, Recipe, find_recipe
+from lenet_edge.recipes import DEFAULT_RECIPE, Recipe, find_recipe
 from lenet_edge_runtime.errors import DataError
 
 NAME = "train"
@@ -17,9 +17,11 @@ NAME = "train"
 def run(
     recipe: Annotated[
         str | None,
-        typer.Argument(help=f"{', '.join(RECIPES)}.  [default: {DEFAULT_RECIPE}]", show_default=False),
+        typer.Argument(
+            help=f"A name that 'lenet-edge recipes' lists.  [default: {DEFAULT_RECIPE}]", show_default=False
+        ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help=DatasetHelp + "  [default: mnist]", show_default=False)] = None,
+    dataset: Annotated[str | None, typer.Option(help=DatasetHelp + "  [default: recipe's]", show_default=False)] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.")] = None,
     lr: Annotated[float | None, typer.Option(min=0.0, help="Peak learning rate.")] = None,
@@ -47,12 +49,19 @@ def run(
 
     Example: lenet-edge train lenet5 --dataset fashion-mnist
     """
+    from lenet_edge import distributed
     from lenet_edge.datasets import load_dataset
     from lenet_edge.fine_tuning import find_source, start_fine_tuning
+    from lenet_edge.following import follow
     from lenet_edge.reference import load_run_data
     from lenet_edge.runs import create_run, find_run
     from lenet_edge.training import start_record
 
+    if qat and distributed.processes() > 1:
+        raise typer.BadParameter("--qat trains in one process; start it without torchrun")
+    if distributed.follows():
+        follow(data_dir)
+        return
     if resume:
         _refuse_with(
             "--resume", recipe=recipe, dataset=dataset, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed,
@@ -74,32 +83,28 @@ def run(
         if source is not None:
             raise typer.BadParameter("--from goes with --qat")
         chosen = _with_options(find_recipe(recipe or DEFAULT_RECIPE), batch_size, lr)
-        data = load_dataset(dataset or "mnist", data_dir)
+        data = load_dataset(dataset or chosen.made_for, data_dir)
         record = start_record(chosen, data, seed=seed or 0, device=device, threads=threads, epochs=epochs)
         run = create_run(out, f"{chosen.name}-{data.name}")
         run.write(record)
         run.remember_data(data)
-    document = train_run(run, data, resume=resume or qat)
+    with distributed.assembled() as team:
+        document = train_run(run, data, resume=resume or qat, team=team)
     if as_json:
         console.print_json(document)
     else:
         _print_summary(document)
 
 
-def train_run(run: Any, data: Any, *, resume: bool = False) -> dict[str, Any]:
-    """Train a run in its folder, under its lock; return what `train --json` prints."""
-    from lenet_edge.history import read_history
-    from lenet_edge.plots import draw_curves
+def train_run(run: Any, data: Any, *, resume: bool = False, team: Any = None) -> dict[str, Any]:
+    """Train a run in its folder, under its lock, alone or leading a team; return what `train --json` prints."""
+    from lenet_edge.distributed import ALONE
+    from lenet_edge.jobs import complete
     from lenet_edge.progress import ConsoleWatcher
-    from lenet_edge.training import train
 
-    with run.locked(), ConsoleWatcher() as watcher:
-        record = train(run, data, watcher, resume=resume)
-        draw_curves(
-            read_history(run),
-            f"{record.recipe.name} on {record.dataset}, seed {record.seed}",
-            run.curves_path,
-        )
+    team = team or ALONE
+    with ConsoleWatcher(patient=team.size > 1) as watcher:
+        record = complete(run, data, watcher, resume=resume, team=team)
     metrics = dict(record.metrics)
     return {
         "run": str(run.folder),
@@ -111,6 +116,7 @@ def train_run(run: Any, data: Any, *, resume: bool = False) -> dict[str, Any]:
         "seed": record.seed,
         "device": record.device,
         "threads": record.threads,
+        "processes": record.processes,
     }
 
 

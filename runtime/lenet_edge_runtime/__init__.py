@@ -6,7 +6,7 @@
 """
 
 from lenet_edge_runtime.classifier import Classifier, Prediction, softmax
-from lenet_edge_runtime.errors import ImageError, LenetEdgeError, ModelFileError
+from lenet_edge_runtime.errors import ImageError, LenetEdgeError, ModelFileError, ProviderError
 from lenet_edge_runtime.spec import ModelSpec
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "ModelFileError",
     "ModelSpec",
     "Prediction",
+    "ProviderError",
     "softmax",
 ]

@@ -3,11 +3,14 @@
 LenetEdgeError            exit 1: bad input; the message says what was got, expected, and what to type next
 ├── ImageError            not an image that can be read
 ├── ModelFileError        not a model file, or not the one it says it is
+├── ProviderError         an execution provider that onnxruntime has not, or that does not run the model
 ├── DataError             a data set is missing, damaged or unusable
 ├── RunError              a run folder is missing, in use, unfinished or cannot be written
 ├── WeightsError          weights that do not fit the model they were said to be for
 ├── TrainingError         training cannot go on (a NaN loss, a device that is not there)
+├── ResultsError          measured results that are none, or of another machine
 ├── MissingExtraError     a package of the `train` extra is not installed
+├── WebError              a web page cannot be written or served
 └── GateError             exit 3: an exported file is not as good as it has to be
 """
 
@@ -26,6 +29,10 @@ class ModelFileError(LenetEdgeError):
     """A file is not a model, or not the model that it says it is."""
 
 
+class ProviderError(LenetEdgeError):
+    """The execution provider that was asked for is not there, or does not run the whole of the model."""
+
+
 class DataError(LenetEdgeError):
     """A data set is missing, damaged, or cannot be used for training."""
 
@@ -42,8 +49,16 @@ class TrainingError(LenetEdgeError):
     """Training cannot start or go on."""
 
 
+class ResultsError(LenetEdgeError):
+    """A file is not the results of a measurement, or they cannot be compared with these."""
+
+
 class MissingExtraError(LenetEdgeError):
     """A command needs a package of an extra that is not installed."""
+
+
+class WebError(LenetEdgeError):
+    """A web page's folder, its engine or its server cannot be had as asked for."""
 
 
 class GateError(LenetEdgeError):

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge_runtime.classifier import Prediction, classify
+from lenet_edge_runtime.classifier import ImageBatch, Prediction, classify
 from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.fitting import FitPolicy, Invert
 from lenet_edge_runtime.guard import Guard, Limits
-from lenet_edge_runtime.images import ImageSource, Invert
+from lenet_edge_runtime.images import ImageSource
 from lenet_edge_runtime.latency import Timing
 from lenet_edge_runtime.spec import ModelSpec
 
@@ -134,13 +135,16 @@ class ForeignClassifier:
             answers = np.log(np.maximum(answers, np.finfo(np.float32).tiny))
         return answers[PROBES:]
 
-    def predict(self, image: ImageSource, invert: Invert = "auto") -> Prediction:
+    def predict(self, image: ImageSource, invert: Invert = "auto", fit: FitPolicy = "auto") -> Prediction:
         """Classify one image."""
-        return self.predict_batch([image], invert)[0]
+        return self.predict_batch([image], invert, fit)[0]
 
-    def predict_batch(self, images: Sequence[ImageSource], invert: Invert = "auto") -> list[Prediction]:
-        """Classify images, as `Classifier.predict_batch` does; "auto" inverts none: their polarity is not known."""
-        return classify(images, self.spec, self.logits, invert)
+    def predict_batch(self, images: ImageBatch, invert: Invert = "auto", fit: FitPolicy = "auto") -> list[Prediction]:
+        """Classify images, as `Classifier.predict_batch` does.
+
+        "auto" inverts none and resizes them: what the training images looked like is not known.
+        """
+        return classify(images, self.spec, self.logits, invert, fit)
 
     def _probes(self) -> NDArray[np.uint8]:
         """Black, white, a ramp, and noise: always the same, uint8 [PROBES, c, h, w]."""
@@ -170,7 +174,7 @@ def time_calls(
         "time", [classifier.path for classifier in classifiers], arrays,
         classes=classes, threads=threads, rounds=rounds, calls=calls, warmup=warmup,
     )  # fmt: skip
-    return [Timing(**{**timing, "p50_ci95_us": tuple(timing["p50_ci95_us"])}) for timing in answer["timings"]]
+    return [Timing.from_json(timing) for timing in answer["timings"]]
 
 
 def _are_probabilities(rows: NDArray[np.float32]) -> bool:

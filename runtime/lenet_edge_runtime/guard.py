@@ -68,7 +68,7 @@ class Guard:
                 input=content.getbuffer(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=_environment(),
+                env=child_environment(),
                 timeout=max(left, 0.001),
                 check=False,
             )
@@ -85,7 +85,7 @@ class Guard:
         )
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """The parent's, with its import path, and no threads of BLAS: each takes up address space."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}

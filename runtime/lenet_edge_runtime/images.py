@@ -1,15 +1,17 @@
-"""From any image to the raw pixels a classifier takes: uint8 [channels, height, width].
+"""From whatever holds an image to an upright 8-bit one, and from raw pixels to what a file takes.
 
 Pillow's traps, each handled here: `convert("L")` maps a 16-bit image onto two grey levels, EXIF orientation is
 not applied, transparent pixels come out black, a small file can hold a huge image, and a damaged file raises
-whatever the decoder raises.
+whatever the decoder raises. How an image is then fitted to a classifier's input: `fitting.py`.
 """
 
 import contextlib
 import io
+import threading
 import warnings
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,22 +21,31 @@ from lenet_edge_runtime.errors import ImageError
 from lenet_edge_runtime.spec import InputType, ModelSpec
 
 ImageSource = str | Path | bytes | Image.Image | NDArray[np.generic]
-Invert = Literal["auto", "yes", "no"]
 
 MAX_PIXELS = 50_000_000  # a camera's photo fits; a 9000x9000 PNG of 79 kB, made to fill the memory, does not
+# What is decoded, and by which names it is found in a folder. Pillow knows more, among them PostScript, for which it
+# starts another program.
+DECODERS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".mpo", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"}
+    | {".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".avif"}
+)
 
 
 def read_image(source: ImageSource, channels: int) -> Image.Image:
     """Open `source` (a path, a file's bytes, a PIL image, or an array H x W or H x W x C) upright, as L or RGB.
 
-    Arrays are uint8 0..255 or float 0..1. Raises ImageError for anything that is no image, is damaged or too large.
+    Arrays are uint8 0..255 or float 0..1, with 1 (grey), 3 (RGB) or 4 (RGBA) channels. Of a file with several frames
+    the first is read. Integers wider than 8 bits count up to 65535, or to 255 where none is above; floats up to 1,
+    255 or 65535. Raises ImageError for anything that is no image, is damaged or too large.
     """
     name = str(source) if isinstance(source, str | Path) else "the image"
     if isinstance(source, np.ndarray):
-        return _from_array(source).convert(_mode(channels))
+        return _flatten(_from_array(source), channels)
+    if not isinstance(source, str | Path | bytes | Image.Image):
+        raise ImageError(f"an image is a path, a file's bytes, a PIL image or a NumPy array, got {type(source)}")
     try:
-        with warnings.catch_warnings(), contextlib.ExitStack() as stack:
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd but readable files
+        with _QUIET(), contextlib.ExitStack() as stack:
             image = source if isinstance(source, Image.Image) else stack.enter_context(_open(source))
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(
@@ -44,22 +55,12 @@ def read_image(source: ImageSource, channels: int) -> Image.Image:
             return _flatten(_to_8_bit(ImageOps.exif_transpose(image)), channels)
     except FileNotFoundError:
         raise ImageError(f"{name} does not exist: give the path of an image file") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except IsADirectoryError:
+        raise ImageError(f"{name} is a folder: give an image file, or a folder that holds some") from None
+    except ImageError:
+        raise
+    except Exception as error:  # a dozen decoders, each of which raises what its parsing of damaged bytes raises
         raise ImageError(f"{name} is not an image that can be read ({_first_line(error)})") from None
-
-
-def to_pixels(image: Image.Image, spec: ModelSpec, invert: Invert = "auto") -> NDArray[np.uint8]:
-    """Fit `image` (mode L or RGB) to the input of a classifier: uint8 [channels, height, width].
-
-    The image is inverted where `invert` says so, made as wide in proportion as the input by bars of its border's
-    colour, and resized with antialiasing.
-    """
-    if is_inverted(image, spec, invert):
-        image = ImageOps.invert(image)
-    if image.size != (spec.width, spec.height):
-        image = ImageOps.pad(image, (spec.width, spec.height), Image.Resampling.LANCZOS, color=_border_colour(image))
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def normalise(pixels: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.float32]:
@@ -80,23 +81,51 @@ def to_input(
     return pixels if input_type == "uint8" else normalise(pixels, spec)
 
 
-def is_inverted(image: Image.Image, spec: ModelSpec, invert: Invert) -> bool:
-    """Say whether `to_pixels` inverts `image`; "auto": where its border is not as dark (or light) as in training."""
-    if invert != "auto":
-        return invert == "yes"
-    if spec.polarity == "any":
-        return False
-    is_light = float(np.median(_border(image))) > 127.5
-    return is_light == (spec.polarity == "light-on-dark")
+class _Quiet:
+    """Silences Pillow's remarks on odd but readable files.
+
+    `warnings.catch_warnings` changes what the whole process does and is no use in threads that overlap: here the
+    first thread to enter silences, and the last to leave restores.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught = warnings.catch_warnings()
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if self._inside == 0:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    self._caught.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
 
 
 def _open(source: str | Path | bytes) -> Image.Image:
-    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else Path(source))
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else Path(source), formats=_decoders())
+
+
+@cache
+def _decoders() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in DECODERS if name in Image.OPEN)  # some builds of Pillow lack some
 
 
 def _from_array(array: NDArray[np.generic]) -> Image.Image:
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)) or 0 in array.shape:
-        raise ImageError(f"an image array is H x W, H x W x 1 or H x W x 3, got shape {array.shape}")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or 0 in array.shape:
+        raise ImageError(f"an image array is H x W or H x W x C with 1, 3 or 4 channels, got shape {array.shape}")
     if array.dtype.kind == "f":
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
             raise ImageError("a float image has values from 0 to 1; divide yours by its white, or give uint8")
@@ -107,39 +136,27 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit and float grey images to 8 bits; other modes pass."""
+    """Scale 16-bit, 32-bit and float grey images to 8 bits; other modes pass."""
     if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
         return image
-    grey = np.asarray(image, dtype=np.float64)
+    grey = np.asarray(image, dtype=np.float32)
     if not np.isfinite(grey).all() or grey.min() < 0 or grey.max() > 65535:
         raise ValueError("grey values outside 0..65535")
-    white = 1.0 if image.mode == "F" and grey.max() <= 1 else 255.0 if image.mode == "F" else 65535.0
-    return Image.fromarray(np.rint(np.minimum(grey / white, 1.0) * 255).astype(np.uint8))
+    white = np.float32(1.0 if image.mode == "F" and grey.max() <= 1 else 255.0 if grey.max() <= 255 else 65535.0)
+    return Image.fromarray(np.rint(grey / white * 255).astype(np.uint8))
 
 
 def _flatten(image: Image.Image, channels: int) -> Image.Image:
     """Convert to L or RGB; what shows through transparent pixels is the opposite of the content."""
     if "transparency" in image.info or "A" in image.getbands() or "a" in image.getbands():
         rgba = image.convert("RGBA")
-        alpha = np.asarray(rgba.getchannel("A"), dtype=np.float64)
-        grey = np.asarray(rgba.convert("RGB").convert("L"), dtype=np.float64)
+        small = rgba.reduce(max(1, max(rgba.size) // 1000))  # a large photo need not be in memory as floats
+        alpha = np.asarray(small.getchannel("A"), dtype=np.float64)
+        grey = np.asarray(small.convert("RGB").convert("L"), dtype=np.float64)
         is_light = alpha.sum() > 0 and (grey * alpha).sum() / alpha.sum() > 127.5
         background = Image.new("RGBA", rgba.size, (0, 0, 0, 255) if is_light else (255, 255, 255, 255))
         image = Image.alpha_composite(background, rgba).convert("RGB")
-    return image.convert(_mode(channels))
-
-
-def _mode(channels: int) -> str:
-    return "L" if channels == 1 else "RGB"
-
-
-def _border(image: Image.Image) -> NDArray[np.uint8]:
-    grey = np.asarray(image.convert("L"))
-    return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-
-
-def _border_colour(image: Image.Image) -> tuple[int, ...]:
-    return (int(np.median(_border(image))),) * len(image.getbands())
+    return image.convert("L" if channels == 1 else "RGB")
 
 
 def _first_line(error: BaseException) -> str:

@@ -26,6 +26,16 @@ KNOWN_ANSWERS = PREFIX + "known_answers"
 CARD = PREFIX + "card"
 _BLANK = "0" * 64  # what stands in the seal's place while the file is hashed
 
+_NO_EVIDENCE = (
+    "the file carries no seal and no known answers; export it again with 'lenet-edge export', "
+    "or open it without them by verify=False (--no-verify)"
+)
+
+BROKEN_SEAL = (
+    "does not prove itself: its bytes are not those that were exported (its seal is broken); "
+    "copy it anew, or export it again"
+)
+
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
@@ -75,7 +85,7 @@ class Proof:
     known_answers: int  # replayed
     greatest_difference: float
     tolerance: float
-    initializers_sha256: str
+    initializers_sha256: str | None  # None in an ORT file, which has no such messages
     card: dict[str, Any] | None
 
     @property
@@ -84,12 +94,23 @@ class Proof:
         return self.sealed and self.known_answers > 0 and self.greatest_difference <= self.tolerance
 
 
+# What a file whose seal is broken has proved: none of it was run.
+BROKEN = Proof(
+    sealed=False, known_answers=0, greatest_difference=0.0, tolerance=0.0, initializers_sha256=None, card=None
+)
+
+
 def seal(content: bytes, entries: dict[str, str]) -> bytes:
     """Add metadata, the hash of the initializers, and last the hash of the whole file to a serialized model."""
     digest = onnx_file.summarise(content).initializers_sha256
     content = onnx_file.append_metadata(content, {**entries, INITIALIZERS: digest, SEAL: _BLANK})
     # The blank is the very end of the file, for the entry that holds it is its last field.
-    return content[: -len(_BLANK)] + hashlib.sha256(content).hexdigest().encode()
+    return seal_end(content[: -len(_BLANK)])
+
+
+def seal_end(content: bytes) -> bytes:
+    """Add to a file's end the hash of all before it."""
+    return content + hashlib.sha256(content + _BLANK.encode()).hexdigest().encode()
 
 
 def is_sealed(content: bytes) -> bool:
@@ -99,17 +120,38 @@ def is_sealed(content: bytes) -> bool:
     return stated == expected
 
 
+def is_broken(content: bytes) -> bool:
+    """Whether a file was sealed and changed since, seen from its bytes: nothing of it is run."""
+    return SEAL.encode() in content and not is_sealed(content)
+
+
+def check_seal(content: bytes, name: str) -> None:
+    """Raise ModelFileError for a file, called `name`, whose bytes are not those that were sealed; runs none of it."""
+    if is_sealed(content):
+        return
+    if is_broken(content):
+        raise ModelFileError(f"{name} {BROKEN_SEAL}")
+    raise ModelFileError(f"{name}: {_NO_EVIDENCE}")
+
+
+def known_answers(metadata: dict[str, str], name: str) -> KnownAnswers:
+    """The known answers of a file called `name`; raise ModelFileError where it carries none."""
+    if KNOWN_ANSWERS not in metadata:
+        raise ModelFileError(f"{name}: {_NO_EVIDENCE}")
+    return KnownAnswers.from_json(metadata[KNOWN_ANSWERS])
+
+
 def prove(content: bytes, metadata: dict[str, str], run: Run) -> Proof:
     """Check the seal and replay the known answers through `run`; raise ModelFileError where a file has neither."""
     if SEAL not in metadata or KNOWN_ANSWERS not in metadata:
-        raise ModelFileError("the file carries no seal and no known answers; export it with 'lenet-edge export'")
+        raise ModelFileError(_NO_EVIDENCE)
     answers = KnownAnswers.from_json(metadata[KNOWN_ANSWERS])
     return Proof(
         sealed=is_sealed(content),
         known_answers=len(answers.pixels),
         greatest_difference=answers.greatest_difference(run),
         tolerance=answers.tolerance,
-        initializers_sha256=onnx_file.summarise(content).initializers_sha256,
+        initializers_sha256=onnx_file.summarise(content).initializers_sha256 if INITIALIZERS in metadata else None,
         card=json.loads(metadata[CARD]) if CARD in metadata else None,
     )
 

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.errors import ModelFileError, ProviderError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -15,29 +15,62 @@ MAX_MODEL_BYTES = 512 * 2**20
 
 
 def open_session(path: Path | str, threads: int = 1, *, optimised: Path | None = None) -> onnxruntime.InferenceSession:
-    """Open an ONNX or ORT file on the CPU with exactly `threads` threads, which do not spin between calls.
+    """Open an ONNX or ORT file on the CPU, see `open_content`; raises ModelFileError for one that is missing too."""
+    return open_content(read_model(path), str(path), threads, optimised=optimised)
+
+
+def open_content(
+    content: bytes, name: str, threads: int = 1, provider: str = "cpu", *, optimised: Path | None = None
+) -> onnxruntime.InferenceSession:
+    """Open an ONNX or ORT file's bytes with exactly `threads` threads, which do not spin between calls.
 
     One thread is the default because two spinning ones gave a p99 of 4.2 ms and kept 87 % of a core busy at 50
-    requests a second. Raises ModelFileError for a file that is missing, too large, or no model.
+    requests a second. `provider` runs the whole model, or ProviderError says that it does not: onnxruntime itself
+    would give to the CPU what another provider cannot run. Raises ModelFileError for what is no model; `name` is what
+    errors call it.
     """
     import onnxruntime  # 0.4 s, which `lenet-edge --help` need not wait for
 
     if threads < 1:
         raise ValueError(f"threads is 1 or more, got {threads}")
-    content = read_model(path)
+    wanted = _provider(provider)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
+    if wanted != CPU:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     if optimised is not None:
         options.optimized_model_filepath = str(optimised)
     try:
         # From bytes: a file that refers to others (external data) cannot reach them.
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        session = onnxruntime.InferenceSession(content, options, providers=[wanted], enable_fallback=0)
     except Exception as error:  # onnxruntime raises a dozen types of its own, with no common base
         reason = str(error).strip().split("\n")[0][:200]
-        raise ModelFileError(f"{path} is not an ONNX model that onnxruntime can run ({reason})") from None
+        if wanted != CPU:
+            raise ProviderError(f"{provider} cannot run all of {name} ({reason}); use provider cpu") from None
+        raise ModelFileError(f"{name} is not an ONNX model that onnxruntime can run ({reason})") from None
+    if session.get_providers()[0] != wanted:
+        raise ProviderError(f"onnxruntime has the provider {provider}, but it did not start on this machine; use cpu")
+    return session
+
+
+CPU = "CPUExecutionProvider"
+
+
+def _provider(name: str) -> str:
+    """onnxruntime's own word for a provider; raise ProviderError for one that this build of it has not."""
+    import onnxruntime
+
+    has = {full.removesuffix("ExecutionProvider").lower(): full for full in onnxruntime.get_available_providers()}
+    if name not in has:
+        raise ProviderError(
+            f"the installed onnxruntime has no provider {name!r}, it has {', '.join(sorted(has))}; "
+            f"install the build of onnxruntime that brings it, onnxruntime-gpu for cuda"
+        )
+    full: str = has[name]
+    return full
 
 
 def read_model(path: Path | str) -> bytes:

@@ -18,10 +18,16 @@ from lenet_edge_runtime.spec import PREFIX, ModelSpec
 LIBRARY_SUFFIXES = (".so", ".dylib", ".dll")
 SCRATCH = PREFIX + "scratch_bytes"
 _Pointer = ctypes.c_void_p
+Images = NDArray[np.uint8] | NDArray[np.float32]  # as engines are given them; a library takes uint8 alone
+
+
+def is_library(path: Path | str) -> bool:
+    """Whether a file is a shared library, by its name."""
+    return Path(path).suffix in LIBRARY_SUFFIXES
 
 
 class SharedLibrary:
-    """`lenet.so`, opened once; `logits` may be called from several threads. Raises ModelFileError for other files."""
+    """`lenet.so`, opened once; `run` may be called from several threads. Raises ModelFileError for other files."""
 
     def __init__(self, path: Path | str) -> None:
         try:
@@ -35,9 +41,14 @@ class SharedLibrary:
         self._predict.argtypes, self._predict.restype = [_Pointer, _Pointer, _Pointer], None
         self.metadata: dict[str, str] = json.loads(describe())
         self.spec = ModelSpec.from_metadata(self.metadata)
+        self.input = ("uint8", self.spec.pixel_shape)
         self._scratch_bytes = int(self.metadata[SCRATCH])
 
-    def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(self, images: Images) -> NDArray[np.float32]:
+        """The logits, float32 [n, classes], of raw pixels, uint8 [n, channels, height, width]."""
+        return self.logits(images)
+
+    def logits(self, pixels: Images) -> NDArray[np.float32]:
         """Run raw pixels, uint8 [n, channels, height, width]; return the logits, float32 [n, classes]."""
         if pixels.dtype != np.uint8 or pixels.shape[1:] != self.spec.pixel_shape:
             raise ValueError(f"expected uint8 [n, {self.spec.pixel_shape}], got {pixels.dtype} {pixels.shape}")
@@ -45,11 +56,11 @@ class SharedLibrary:
         call()
         return found
 
-    def bind(self, pixels: NDArray[np.uint8]) -> Callable[[], object]:
+    def bind(self, pixels: Images) -> Callable[[], object]:
         """The bare calls on `pixels`, one an image, for timing."""
         return self._bound(pixels)[0]
 
-    def _bound(self, pixels: NDArray[np.uint8]) -> tuple[Callable[[], object], NDArray[np.float32]]:
+    def _bound(self, pixels: Images) -> tuple[Callable[[], object], NDArray[np.float32]]:
         images = np.ascontiguousarray(pixels)
         logits = np.empty((len(images), len(self.spec.labels)), np.float32)
         scratch = np.empty(self._scratch_bytes // 8 + 1, np.uint64)  # of these calls alone, and aligned

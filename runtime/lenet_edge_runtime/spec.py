@@ -8,6 +8,7 @@ from typing import Literal, Self, get_args
 from lenet_edge_runtime.errors import ModelFileError
 
 Polarity = Literal["light-on-dark", "dark-on-light", "any"]
+Fit = Literal["mnist", "resize"]  # ink in the middle of a margin, or the whole image (`fitting.py`)
 InputType = Literal["uint8", "float32"]  # raw pixels, or what `images.normalise` makes of them
 
 PREFIX = "lenet_edge."  # of every metadata key of ours, so that a foreign file is not taken for one of ours
@@ -29,6 +30,7 @@ class ModelSpec:
     std: tuple[float, ...]
     padding: int = 0  # pixels on each side, added to the raw image before normalisation
     polarity: Polarity = "any"  # what the training images looked like; "any": no image is ever inverted
+    fit: Fit = "resize"  # how they were placed in height x width
 
     def __post_init__(self) -> None:
         """Raise ValueError for a spec that describes no classifier."""
@@ -42,6 +44,8 @@ class ModelSpec:
             raise ValueError(f"std has to be above zero, got {self.std}")
         if self.polarity not in get_args(Polarity):
             raise ValueError(f"polarity is one of {get_args(Polarity)}, got {self.polarity!r}")
+        if self.fit not in get_args(Fit) or (self.fit == "mnist" and self.channels != 1):
+            raise ValueError(f"fit is one of {get_args(Fit)}, the first for grey images only, got {self.fit!r}")
 
     @property
     def channels(self) -> int:
@@ -70,6 +74,7 @@ class ModelSpec:
             "mean": list(self.mean),
             "std": list(self.std),
             "polarity": self.polarity,
+            **({} if self.fit == "resize" else {"fit": self.fit}),  # stated where it is not what old files mean
         }
         return {PREFIX + key: json.dumps(value, ensure_ascii=False) for key, value in fields.items()}
 
@@ -90,6 +95,7 @@ class ModelSpec:
                 std=tuple(float(value) for value in fields["std"]),
                 padding=int(fields["padding"]),
                 polarity=fields["polarity"],
+                fit=json.loads(metadata.get(PREFIX + "fit", '"resize"')),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"the file's metadata is damaged: {error}") from error

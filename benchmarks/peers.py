@@ -1,0 +1,210 @@
+"""onnxruntime beside PyTorch, torch.compile, TorchScript, OpenVINO, ncnn and LiteRT, in one run, as GitHub Markdown.
+
+    pip install -e ".[train]" -r benchmarks/peers.txt
+    python benchmarks/peers.py runs/lenet5-mnist-1 runs/lenet5-fashion-mnist-1
+
+One image a call, one thread. How the latency is measured: README.md beside this file.
+"""
+
+import argparse
+import shlex
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backends import (
+    OURS,
+    PEERS,
+    PYTORCH,
+    Contender,
+    Images,
+    Logits,
+    Subject,
+    missing_packages,
+    onnxruntime_contenders,
+    torch_contenders,
+)
+from lenet_edge.console import percent
+from lenet_edge.exported import exported_files
+from lenet_edge.reference import load_run_data, run_model
+from lenet_edge.runs import find_run
+from lenet_edge_exporters import FORMATS
+from lenet_edge_exporters.formats import format_of
+from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.host import describe_host
+from lenet_edge_runtime.latency import Timing, measure, paired_ratio
+from lenet_edge_runtime.resampling import CALL_LEVEL, minimum_rounds
+from peak import macs_per_second
+
+MACS = 416_520  # multiply-accumulates of LeNet-5's five layers on one image
+CHECKED_IMAGES = 1000  # of the test set, answered by every contender after the timing
+AIM = 8  # times as fast as PyTorch eager
+PACKAGES = (
+    "lenet-edge", "torch", "onnxruntime", "numpy", "openvino", "ncnn", "pnnx", "ai-edge-litert", "litert-torch",
+    "ai-edge-quantizer",
+)  # fmt: skip
+COLUMNS = (
+    "backend", "precision", "call", "latency p50, µs (95 % interval)", "of PyTorch's (95 % interval)", "arithmetic",
+    "empty call", "agreement",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contender, timed and checked."""
+
+    contender: Contender
+    timing: Timing
+    empty: Timing
+    agreement: float  # share of images with PyTorch's class
+
+
+def main() -> None:
+    """Print one table for each run and what follows from it, then what all of them were measured on."""
+    arguments = parse(sys.argv[1:])
+    host = describe_host(PACKAGES)  # before the load of this very measurement
+    peak = {precision: macs_per_second(precision) for precision in ("float32", "int8")}
+    peers = [peer for peer in arguments.peers if not missing_packages(peer)]
+    for folder in arguments.runs:
+        with tempfile.TemporaryDirectory() as temporary:
+            subject = subject_of(folder, arguments.data_dir, Path(temporary))
+            results = compare(subject, peers, arguments.rounds, arguments.calls)
+        print(f"{subject.run.read().recipe.name} on {subject.data.name}:\n")
+        print("\n".join(table(results, peak)) + "\n")
+        print("\n".join(findings(results)) + "\n")
+    left_out = {peer: missing_packages(peer) for peer in arguments.peers if missing_packages(peer)}
+    for peer, packages in left_out.items():
+        print(f"Left out: {peer}, for {', '.join(packages)} is not installed.")
+    print(conditions(arguments, host, peak))
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="An exported network on several backends, as Markdown tables.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders with exported files")
+    parser.add_argument("--data-dir", type=Path, help="folder with the data, as for lenet-edge verify")
+    parser.add_argument("--rounds", type=int, default=16, help="rounds of fresh sessions (default: 16, at least 8)")
+    parser.add_argument("--calls", type=int, default=200, help="timed calls a round (default: 200)")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="which ones (default: all)")
+    parsed = parser.parse_args(arguments)
+    if parsed.rounds < minimum_rounds(CALL_LEVEL):
+        parser.error(f"which backend is faster shows from {minimum_rounds(CALL_LEVEL)} rounds on, got {parsed.rounds}")
+    return parsed
+
+
+def subject_of(folder: Path, data_dir: Path | None, temporary: Path) -> Subject:
+    """The run in `folder`, which needs its ONNX, int8 and TorchScript files."""
+    run = find_run(folder.resolve())  # a converter below works in a folder of its own
+    files = {format_of(path).name: path for path in exported_files(run)}
+    for name in ("onnx", "int8", "torchscript"):
+        if name not in files:
+            raise ModelFileError(f"{folder} has no {name} file: run 'lenet-edge export {folder} --int8' first")
+    data = load_run_data(run, run.read(), data_dir)
+    image = data.test_pixels[:1].copy()  # writable, as OpenVINO wants shared memory
+    return Subject(run, files["onnx"], files["int8"], files["torchscript"], data, image, temporary)
+
+
+def compare(subject: Subject, peers: list[str], rounds: int, calls: int) -> list[Result]:
+    """Time all contenders and their empty nets, interleaved; then compare the answers with PyTorch's."""
+    contenders = [*onnxruntime_contenders(subject), *torch_contenders(subject)]
+    for peer in peers:
+        contenders += PEERS[peer][1](subject)
+    openers = {item.name: item.open for item in contenders}
+    openers |= {f"{item.name}, empty": item.empty for item in contenders}
+    timings = measure(openers, rounds=rounds, calls=calls, warmup=20)
+    images = subject.data.test_pixels[:CHECKED_IMAGES]
+    reference = run_model(subject.run).logits(images)
+    return [
+        Result(item, timings[item.name], timings[f"{item.name}, empty"], agreement(item, images, reference))
+        for item in contenders
+    ]
+
+
+def agreement(contender: Contender, images: Images, reference: Logits) -> float:
+    """The share of images with PyTorch's class; raise GateError where a backend does not answer like PyTorch."""
+    logits = contender.logits(images)
+    row = FORMATS["onnx" if contender.precision == "float32" else "int8"]
+    found = float((logits.argmax(1) == reference.argmax(1)).mean())
+    difference = float(np.abs(logits - reference).max() / np.abs(reference).max())
+    if found < row.min_agreement or (row.max_difference is not None and difference > row.max_difference):
+        raise GateError(
+            f"{contender.name} agrees with PyTorch on {found:.2%} of {len(images)} images and differs by "
+            f"{difference:.2g} of the greatest logit: its timing means nothing"
+        )
+    return found
+
+
+def table(results: list[Result], peak: dict[str, float]) -> list[str]:
+    """The lines of one table, fastest first."""
+    pytorch = _pytorch(results)
+    lines = [COLUMNS, ("---", "---", "---", *["---:"] * (len(COLUMNS) - 3))]
+    for result in sorted(results, key=lambda item: item.timing.p50_us):
+        low, high = result.timing.p50_ci95_us
+        ratio = paired_ratio(result.timing, pytorch.timing)
+        arithmetic_us = MACS / peak[result.contender.precision] * 1e6
+        lines.append(
+            (
+                result.contender.backend,
+                result.contender.precision,
+                result.contender.call,
+                f"{result.timing.p50_us:.1f} ({low:.1f} to {high:.1f})",
+                f"{ratio.value:.3f} ({ratio.ci95[0]:.3f} to {ratio.ci95[1]:.3f})",
+                percent(arithmetic_us / result.timing.p50_us, 0),
+                percent(result.empty.p50_us / result.timing.p50_us, 0),
+                percent(result.agreement),
+            )
+        )
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def findings(results: list[Result]) -> list[str]:
+    """In words: how much faster than PyTorch ours is, and which peer is faster than ours, called in the same way."""
+    ours = {item.contender.call: item for item in results if _is_recommended(item)}
+    ratio = paired_ratio(_pytorch(results).timing, ours["run"].timing)
+    low, high = ratio.ci99 or ratio.ci95
+    aim = "reached" if low >= AIM else "missed"
+    lines = [
+        f"- onnxruntime in float32 is {ratio.value:.1f} times as fast as PyTorch eager ({low:.1f} to {high:.1f}, "
+        f"99 %); the aim of {AIM} is {aim}."
+    ]
+    faster = []
+    for item in results:
+        against = ours[item.contender.call]
+        compared = paired_ratio(item.timing, against.timing)
+        if item.contender.backend != OURS and compared.verdict == "faster" and compared.ci99:
+            low, high = compared.ci99
+            faster.append(
+                f"- FASTER than our file on onnxruntime: {item.contender.name} takes {compared.value:.2f} of its time "
+                f"({low:.2f} to {high:.2f}, 99 %)."
+            )
+    return lines + (faster or ["- No peer is faster than our float32 file on onnxruntime, called in the same way."])
+
+
+def conditions(arguments: argparse.Namespace, host: dict[str, Any], peak: dict[str, float]) -> str:
+    """What a reader needs to judge the figures, and to get them again."""
+    versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
+    virtual = ", virtual machine" if host["virtual"] else ""
+    return (
+        f"One image a call, one thread, n = {arguments.rounds * arguments.calls:,} calls each ({arguments.rounds} "
+        f"rounds of {arguments.calls} on fresh sessions) on {host['cpu']} ({', '.join(host['instruction_sets'])}; "
+        f"{host['cores']} cores, load {host['load_1min']}{virtual}), {host['system']}; {versions}. Agreement: share of "
+        f"{CHECKED_IMAGES:,} test images with PyTorch's class. Arithmetic: the share of the time that {MACS:,} "
+        f"multiply-accumulates take at this core's measured peak, {peak['float32'] / 1e9:.0f} (float32) and "
+        f"{peak['int8'] / 1e9:.0f} (int8) GMAC/s. Empty call: the same call of a net that does nothing, as a share. "
+        f"Command: `{shlex.join(['python', *sys.argv])}`"
+    )
+
+
+def _is_recommended(result: Result) -> bool:
+    return result.contender.backend == OURS and result.contender.precision == "float32"
+
+
+def _pytorch(results: list[Result]) -> Result:
+    return next(item for item in results if item.contender.backend == PYTORCH)
+
+
+if __name__ == "__main__":
+    main()

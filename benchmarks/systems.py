@@ -1,0 +1,202 @@
+"""Five published student systems beside our recipes with their networks, from finished studies.
+
+    lenet-edge compare RECIPE... --dataset mnist --seeds 3 --out studies/mnist
+    python benchmarks/systems.py studies/mnist studies/fashion-mnist
+
+Evaluates every finished run of the studies on the test set, writes lenet_edge/measured.csv (one row a run, what
+`lenet-edge recipes` shows), exports each recipe's first run and verifies the files, and prints the README's tables.
+"""
+
+import argparse
+import csv
+import io
+import shlex
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lenet_edge import measured
+from lenet_edge.calibration import Int8Plan
+from lenet_edge.console import percent
+from lenet_edge.datasets import ImageData
+from lenet_edge.evaluation import Evaluation, evaluate
+from lenet_edge.exported import exported_files
+from lenet_edge.exporting import export_run
+from lenet_edge.recipes import RECIPES, Recipe
+from lenet_edge.reference import load_run_data, run_model
+from lenet_edge.runs import Run
+from lenet_edge.verification import Verdict, verify
+from lenet_edge_exporters import atomic
+from lenet_edge_exporters.formats import size_of
+
+MEASURED = Path(measured.__file__).with_name("measured.csv")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A figure that a system's authors reported, and the recipe with that system's network."""
+
+    system: str
+    recipe: str
+    dataset: str
+    metric: str
+    reported: float
+    value: Callable[[Row], float]  # of one run
+    less_is_better: bool = False
+
+
+def _accuracy(row: Row) -> float:
+    return float(row["test_accuracy"])
+
+
+def _of_class(index: int) -> Callable[[Row], float]:
+    return lambda row: float(row["class_accuracies"].split()[index])
+
+
+def _column(name: str) -> Callable[[Row], float]:
+    return lambda row: float(row[name])
+
+
+PER_DIGIT = (0.9949, 0.9894, 0.9922, 0.9921, 0.9919, 0.9910, 0.9885, 0.9854, 0.9825, 0.9722)
+CLASSIC = "digits, classic LeNet-5"
+DIGITS = "digits, three blocks"
+CLAIMS = [
+    Claim("clothes, LeNet-5 with BatchNorm", "lenet5-clothes", "fashion-mnist", "accuracy", 0.90, _accuracy),
+    *(
+        claim
+        for recipe in ("lenet5-partial", "lenet5-classic")
+        for claim in (
+            Claim(CLASSIC, recipe, "mnist", "accuracy", 0.9880, _accuracy),
+            *(
+                Claim(CLASSIC, recipe, "mnist", f"accuracy of digit {digit}", value, _of_class(digit))
+                for digit, value in enumerate(PER_DIGIT)
+            ),
+        )
+    ),
+    Claim("clothes, base CNN", "fashion-cnn", "fashion-mnist", "accuracy", 0.9165, _accuracy),
+    Claim("clothes, enhanced CNN", "fashion-cnn-enhanced", "fashion-mnist", "accuracy", 0.9268, _accuracy),
+    Claim(DIGITS, "digits-cnn", "mnist", "macro F1", 0.9944, _column("macro_f1")),
+    Claim(DIGITS, "digits-cnn", "mnist", "AUC-ROC", 1.0, _column("auc_roc")),
+    Claim(DIGITS, "digits-cnn", "mnist", "log loss", 0.0176, _column("log_loss"), less_is_better=True),
+]
+
+
+def main() -> None:
+    """Write measured.csv and print the tables."""
+    parser = argparse.ArgumentParser(description="The published systems beside our recipes, as Markdown tables.")
+    parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY", help="folders made by lenet-edge compare")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--no-verify", action="store_true", help="leave the exported files out")
+    arguments = parser.parse_args()
+    found = [run for study in arguments.studies for run in finished(study)]
+    runs = list({(run.read().recipe.name, run.read().dataset, run.read().seed): run for run in found}.values())
+    data = {run.read().dataset: load_run_data(run, run.read(), arguments.data_dir) for run in runs}
+    rows = sorted(
+        (measure(run, data[run.read().dataset]) for run in runs),
+        key=lambda row: (list(RECIPES).index(row["recipe"]), row["dataset"], row["seed"]),
+    )
+    atomic.write_text(MEASURED, as_csv(rows))
+    print("\n".join(claims_table(rows)), end="\n\n")
+    if not arguments.no_verify:
+        print("\n".join(verify_table(runs, data)), end="\n\n")
+    versions = runs[0].read().versions
+    print(f"torch {versions['torch']}; n is the number of seeds. Command: `python {shlex.join(sys.argv)}`")
+
+
+def finished(study: Path) -> Iterator[Run]:
+    """The finished runs of a study whose recipe is today's."""
+    for path in sorted(study.glob("runs/*/run.json")):
+        record = Run(path.parent).read()
+        if record.status == "finished" and _settings(record.recipe) == _settings(RECIPES[record.recipe.name]):
+            yield Run(path.parent)
+
+
+def _settings(recipe: Recipe) -> Recipe:
+    return replace(recipe, summary="", source="", made_for="")
+
+
+def measure(run: Run, data: ImageData) -> Row:
+    """One run on the test set."""
+    record = run.read()
+    result: Evaluation = evaluate(run_model(run), record.spec, data, name=run.name, format_name="pytorch", mistakes=0)
+    assert result.accuracy == record.metrics["test_accuracy"], f"{run.folder} does not give what its training said"
+    return {
+        "dataset": record.dataset,
+        "recipe": record.recipe.name,
+        "seed": record.seed,
+        "epochs": record.recipe.epochs,
+        "train_accuracy": round(record.metrics["train_accuracy"], 6),
+        "val_accuracy": round(record.metrics["val_accuracy"], 6),
+        "test_accuracy": result.accuracy,
+        "macro_f1": round(result.macro.f1, 6),
+        "auc_roc": round(result.auc_roc or 0.0, 6),
+        "log_loss": round(result.log_loss, 6),
+        "class_accuracies": " ".join(f"{row.accuracy:.4f}" for row in result.per_class),
+    }
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def claims_table(rows: Sequence[Row]) -> list[str]:
+    """What was reported, and ours: mean and standard deviation over seeds."""
+    lines = [
+        "| system | figure | reported | recipe | ours | n | beaten |",
+        "| --- | --- | ---: | --- | ---: | ---: | --- |",
+    ]
+    for claim in CLAIMS:
+        values = [claim.value(row) for row in rows if (row["recipe"], row["dataset"]) == (claim.recipe, claim.dataset)]
+        if values:
+            lines.append(_claim_row(claim, values))
+    return lines
+
+
+def _claim_row(claim: Claim, values: list[float]) -> str:
+    mean = statistics.mean(values)
+    shown = percent if "accuracy" in claim.metric else "{:.4f}".format
+    beaten = mean < claim.reported if claim.less_is_better else mean > claim.reported
+    verdict = "yes" if beaten else "equalled" if shown(mean) == shown(claim.reported) else "no"
+    spread = f" ± {shown(statistics.stdev(values)).removesuffix(' %')}" if len(values) > 1 else ""
+    return (
+        f"| {claim.system} | {claim.metric} | {shown(claim.reported)} | `{claim.recipe}` | {shown(mean)}{spread} "
+        f"| {len(values)} | {verdict} |"
+    )
+
+
+def verify_table(runs: Sequence[Run], data: dict[str, ImageData]) -> list[str]:
+    """The first run of each recipe, exported as ONNX and int8 and verified on the whole test set."""
+    lines = [
+        "| recipe | data set | file | size | test accuracy | drop, pp (95 % interval) | verify |",
+        "| --- | --- | --- | ---: | ---: | ---: | --- |",
+    ]
+    seen = set()
+    for run in runs:
+        record = run.read()
+        if (key := (record.recipe.name, record.dataset)) not in seen:
+            seen.add(key)
+            export_run(run, ["onnx", "int8"], int8=Int8Plan())
+            result = verify(exported_files(run), run, data[record.dataset], None, same_weights=True)
+            lines += [_verify_row(*key, verdict) for verdict in result.verdicts]
+    return lines
+
+
+def _verify_row(recipe: str, dataset: str, verdict: Verdict) -> str:
+    size = size_of(Path(verdict.path)) / 1000
+    drop = f"{verdict.accuracy_drop_pp:+.2f} ({verdict.drop_lower95_pp:+.2f} to {verdict.drop_upper95_pp:+.2f})"
+    return (
+        f"| `{recipe}` | {dataset} | `{verdict.format}` | {size:.1f} kB | {percent(verdict.accuracy)} | {drop} "
+        f"| {'passed' if verdict.passed else 'FAILED'} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""How `lenet-edge predict` writes its answers: each format as lines of text, made one answer at a time."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from lenet_edge.console import percent, printable
+from lenet_edge_runtime.classifier import Prediction
+
+Answers = Iterable[tuple[Path, Prediction]]
+
+COLUMNS = ("path", "label", "index", "probability", "inverted")
+
+
+def as_text(answers: Answers) -> Iterator[str]:
+    """For people: one line an image."""
+    for path, prediction in answers:
+        yield f"{prediction.label}  {percent(prediction.probability):>8}  {printable(path_text(path))}\n"
+
+
+def as_csv(answers: Answers) -> Iterator[str]:
+    """A head and one row an image (RFC 4180, but for bare newlines)."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    yield buffer.getvalue()
+    for path, found in answers:
+        buffer.seek(0)
+        buffer.truncate()
+        writer.writerow((path_text(path), found.label, found.index, found.probability, str(found.inverted).lower()))
+        yield buffer.getvalue()
+
+
+def as_json_lines(answers: Answers) -> Iterator[str]:
+    """One JSON object a line and image, with the probabilities of all labels."""
+    for answer in answers:
+        yield _object(*answer) + "\n"
+
+
+def as_json(answers: Answers) -> Iterator[str]:
+    """One JSON document: an array of such objects."""
+    separator = "["
+    for answer in answers:
+        yield separator + "\n  " + _object(*answer)
+        separator = ","
+    yield "[]\n" if separator == "[" else "\n]\n"
+
+
+FORMATS: dict[str, Callable[[Answers], Iterator[str]]] = {"text": as_text, "csv": as_csv, "jsonl": as_json_lines}
+
+
+def path_text(path: Path) -> str:
+    """A path as text that can be written as UTF-8: names on Linux are bytes and need not be."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _object(path: Path, prediction: Prediction) -> str:
+    return json.dumps({"path": path_text(path), **vars(prediction)}, ensure_ascii=False)

@@ -1,0 +1,59 @@
+"""What a network is made of, as data: the variants of LeNet-5, and plain convolutional nets. Knows no torch."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Activation = Literal["relu", "tanh"]
+
+
+@dataclass(frozen=True)
+class LeNetConfig:
+    """The variants of LeNet-5 (LeCun et al. 1998): convolutions 6@5x5 and 16@5x5, dense 120, 84, classes."""
+
+    activation: Activation
+    pooling: Literal["max", "average"]
+    batch_norm: bool = False  # after every layer but the last; folded into its layer when exported
+    dropout: float = 0.0  # after the dense layers but the last
+    channels: int = 1
+    size: int = 32  # of the padded image
+    classes: int = 10
+    norm_convolutions: bool = True  # False: batch_norm means the dense layers alone
+    connections: Literal["full", "partial"] = "full"  # of C3: partial is Table I of LeCun et al. 1998
+    architecture: Literal["lenet5"] = "lenet5"
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A 3x3 convolution that keeps the size, ReLU, and max pooling if any."""
+
+    channels: int
+    pool: int = 0  # width of the pooling window; 0: none
+    stride: int = 2  # of the pooling
+
+
+@dataclass(frozen=True)
+class ConvNetConfig:
+    """Convolutions 3x3 and dense layers with ReLU.
+
+    The first convolution's zero padding is the recipe's: black pixels around the raw image, not normalised grey.
+    """
+
+    convolutions: tuple[Convolution, ...]
+    dense: tuple[int, ...]  # widths of the layers between the convolutions and the output
+    batch_norm: bool = False  # after every layer but the last; folded into its layer when exported
+    dropout: float = 0.0  # of the flattened maps
+    channels: int = 1
+    size: int = 30  # of the padded image
+    classes: int = 10
+    architecture: Literal["convnet"] = "convnet"
+
+
+ModelConfig = LeNetConfig | ConvNetConfig
+
+
+def config_from_fields(values: dict[str, Any]) -> ModelConfig:
+    """From the JSON object of a record; one that names no architecture is an older one of LeNet-5."""
+    if values.get("architecture", "lenet5") == "lenet5":
+        return LeNetConfig(**values)
+    convolutions = tuple(Convolution(**item) for item in values["convolutions"])
+    return ConvNetConfig(**{**values, "convolutions": convolutions, "dense": tuple(values["dense"])})

@@ -1,0 +1,119 @@
+"""`lenet-edge compare`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lenet_edge import console
+from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
+from lenet_edge.recipes import find_recipe
+
+NAME = "compare"
+
+
+def run(
+    recipes: Annotated[list[str], typer.Argument(help="Names that 'lenet-edge recipes' lists.", metavar="RECIPE...")],
+    dataset: Annotated[str, typer.Option(help=DatasetHelp)] = "mnist",
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe, with seeds 0, 1, 2 ...")] = 5,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the images; each recipe's own by default.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Trainings side by side; they share the threads.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of all jobs; all cores by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The study's folder; studies/DATASET by default.")] = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train recipes with several seeds; give means, deviations and which differences are more than chance.
+
+    Finished runs in the study's folder are reused; what was interrupted goes on. Train accuracy is that of the final
+    weights on the images trained on; p values are of paired t-tests over seeds, corrected by Holm's method.
+
+    Example: lenet-edge compare lenet5 lenet5-classic --dataset fashion-mnist --seeds 5 --jobs 2
+    """
+    import torch
+
+    from lenet_edge import distributed
+    from lenet_edge.datasets import load_dataset
+    from lenet_edge.following import follow
+    from lenet_edge.job_pool import train_all
+    from lenet_edge.studies import STUDIES, Study
+    from lenet_edge.study_results import conclude
+    from lenet_edge.training import start_record
+
+    if jobs > 1 and distributed.processes() > 1:
+        raise typer.BadParameter("under torchrun each training has all processes; leave out --jobs")
+    if distributed.follows():
+        follow(data_dir)
+        return
+    chosen = [find_recipe(name) for name in dict.fromkeys(recipes)]
+    data = load_dataset(dataset, data_dir)
+    share = max(1, (threads or torch.get_num_threads()) // jobs)
+    study = Study(out or STUDIES / data.name)
+    with study.locked():
+        members = study.enrol(
+            [
+                start_record(recipe, data, seed=seed, device=device, threads=share, epochs=epochs)
+                for recipe in chosen
+                for seed in range(seeds)
+            ],
+            data,
+        )
+        todo = sum(not member.finished for member in members)
+        console.say(f"{study.folder}: {todo} of {len(members)} runs to train, {len(members) - todo} finished already")
+        train_all(study, members, data, dataset, data_dir, jobs)
+        document = conclude(study, members)
+    if as_json:
+        console.print_json(document)
+    else:
+        _print(document)
+    for remark in document["remarks"]:
+        console.say(remark)
+
+
+def _print(document: dict[str, Any]) -> None:
+    seeds = len(document["seeds"])
+    console.print_table(
+        f"{document['dataset']}, mean and standard deviation over {seeds} seed{'s' if seeds > 1 else ''}",
+        ["", "train accuracy", "validation", "test accuracy", "parameters", "epochs"],
+        [
+            [
+                row["recipe"],
+                *(_spread(row[metric]) for metric in ("train_accuracy", "val_accuracy", "test_accuracy")),
+                f"{row['parameters']:,}",
+                str(row["epochs"]),
+            ]
+            for row in document["recipes"]
+        ],
+    )
+    if document["comparisons"]:
+        console.print_table(
+            "differences in percentage points, paired by seed",
+            ["", "of", "difference", "95 % interval", "p", "p (Holm)", ""],
+            [_comparison_cells(row) for row in document["comparisons"]],
+        )
+    console.say(f"files: {', '.join(document['files'])}")
+
+
+def _comparison_cells(row: dict[str, Any]) -> list[str]:
+    interval = "" if row["lower95_pp"] is None else f"{row['lower95_pp']:+.2f} to {row['upper95_pp']:+.2f}"
+    return [
+        f"{row['a']} - {row['b']}",
+        row["metric"].removesuffix("_accuracy"),
+        f"{row['difference_pp']:+.2f}",
+        interval,
+        _p_value(row["p"]),
+        _p_value(row["p_holm"]),
+        "significant" if row["significant"] else "",
+    ]
+
+
+def _spread(sample: dict[str, float | None]) -> str:
+    deviation = "" if sample["sd"] is None else f" ± {100 * sample['sd']:.2f}"
+    return f"{100 * (sample['mean'] or 0.0):.2f}{deviation} %"
+
+
+def _p_value(p: float | None) -> str:
+    return "" if p is None else "< 0.0001" if p < 0.0001 else f"{p:.4f}"

@@ -1,0 +1,56 @@
+"""`lenet-edge samples`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lenet_edge import console
+from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
+from lenet_edge.recipes import DEFAULT_RECIPE, find_recipe
+
+NAME = "samples"
+
+
+def run(
+    dataset: Annotated[str, typer.Argument(help=DatasetHelp)],
+    out: Annotated[Path | None, typer.Option(help="The PNG file; samples-DATASET.png by default.")] = None,
+    per_class: Annotated[int, typer.Option(min=1, max=50, help="Images of each class.")] = 10,
+    augmented: Annotated[
+        bool, typer.Option("--augmented", help="Beside one image of each class what training makes of it.")
+    ] = False,
+    recipe: Annotated[str, typer.Option(help="With --augmented: whose training.")] = DEFAULT_RECIPE,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw training images of every class as a PNG, and count them: a look at the data before anything is trained.
+
+    Example: lenet-edge samples fashion-mnist --augmented
+    """
+    chosen = find_recipe(recipe)
+    if augmented and not chosen.augment:
+        raise typer.BadParameter(f"{recipe} does not augment: leave out --augmented, or name another --recipe")
+    from lenet_edge.datasets import load_dataset
+    from lenet_edge.report.sheet import count_classes, draw_augmented, draw_sheet, drawn_samples
+
+    data = load_dataset(dataset, data_dir)
+    path = out or Path(f"samples-{data.name}{'-augmented' if augmented else ''}.png")
+    rows = draw_augmented(data, chosen, per_class, seed) if augmented else drawn_samples(data, per_class, seed)
+    draw_sheet(rows, data.labels, path)
+    counts = count_classes(data)
+    if as_json:
+        console.print_json({"dataset": data.name, "path": str(path), "md5s": data.md5s, "classes": counts})
+    else:
+        _print(data, counts)
+        console.say(f"the sheet: {path}")
+
+
+def _print(data: Any, counts: list[dict[str, Any]]) -> None:
+    channels, height, width = data.train_pixels.shape[1:]
+    console.print_table(
+        f"{data.name}: {len(data.train_labels):,} training and {len(data.test_labels):,} test images, "
+        f"{width} x {height}, {'grey' if channels == 1 else 'colour'}",
+        ["class", "training", "test"],
+        [[row["label"], f"{row['train']:,}", f"{row['test']:,}"] for row in counts],
+    )

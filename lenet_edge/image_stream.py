@@ -1,0 +1,74 @@
+"""Many image files through a classifier, one batch in memory at a time. Needs no torch."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_edge_runtime.classifier import Prediction, name_answers
+from lenet_edge_runtime.errors import ImageError
+from lenet_edge_runtime.fitting import FitPolicy, Fitted, Invert, fit_image
+from lenet_edge_runtime.images import SUFFIXES, read_image
+from lenet_edge_runtime.spec import ModelSpec
+
+Answer = tuple[Path, Prediction | ImageError]
+
+
+class AnyClassifier(Protocol):
+    """`Classifier` or `ForeignClassifier`."""
+
+    spec: ModelSpec
+
+    def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Raw pixels, uint8 [n, c, h, w], to logits, float32 [n, classes]."""
+
+
+def find_images(names: Iterable[Path]) -> Iterator[Path]:
+    """The files that `names` stand for: files as they are, folders with all that is in them, and glob patterns.
+
+    Folders are walked in the order of their names, and what is no image by its ending or starts with a dot is passed
+    over. In a pattern `**` stands for any folders. A name that stands for no file at all is given back as it is, for
+    whoever reads it to say so. In memory are the names in one folder, or those that match one pattern.
+    """
+    for name in names:
+        found = iter((name,))
+        if name.is_dir():
+            found = _walk(name)
+        elif glob.has_magic(str(name)) and not name.exists():
+            matches = map(Path, sorted(glob.glob(str(name), recursive=True)))  # noqa: PTH207 - `name` may be absolute
+            found = (path for path in matches if path.is_file())
+        yield next(found, name)
+        yield from found
+
+
+def classify_files(
+    paths: Iterable[Path], classifier: AnyClassifier, batch: int, invert: Invert = "auto", fit: FitPolicy = "auto"
+) -> Iterator[Answer]:
+    """Classify image files in their order, `batch` of them a call; a file that cannot be read is answered by why."""
+    remaining = iter(paths)
+    while chunk := list(islice(remaining, batch)):
+        fitted = [_fitted(path, classifier.spec, invert, fit) for path in chunk]
+        readable = [item for item in fitted if isinstance(item, Fitted)]
+        predictions = iter(name_answers(readable, classifier.spec, classifier.logits))
+        for path, item in zip(chunk, fitted, strict=True):
+            yield path, item if isinstance(item, ImageError) else next(predictions)
+
+
+def _fitted(path: Path, spec: ModelSpec, invert: Invert, fit: FitPolicy) -> Fitted | ImageError:
+    try:
+        return fit_image(read_image(path, spec.channels), spec, invert, fit)
+    except ImageError as error:
+        return error
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        for name in sorted(files):
+            if name[0] != "." and os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 - a Path costs 5 us
+                yield Path(place, name)

@@ -1,0 +1,156 @@
+"""Writing the page's folder: a model, an engine, what the page has to know of both. The same model, the same bytes."""
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lenet_edge.web.engines import ENGINES, Prepared
+from lenet_edge.web.static_files import PAGE, static_file
+from lenet_edge_exporters import atomic
+from lenet_edge_runtime import ModelSpec, onnx_file
+from lenet_edge_runtime.errors import ModelFileError, WebError
+from lenet_edge_runtime.proof import CARD, KNOWN_ANSWERS, KnownAnswers, is_sealed
+from lenet_edge_runtime.sessions import read_model
+from lenet_edge_runtime.spec import PREFIX, input_type_of
+
+MANIFEST = "files.json"  # the SHA-256 of every file of the folder but itself
+
+
+@dataclass(frozen=True)
+class WebPage:
+    """A folder that was written: `bytes` of all its files, and what to say of where the engine comes from."""
+
+    folder: Path
+    model: Path
+    engine: str
+    files: int
+    bytes: int
+    remark: str
+
+
+def check_folder(folder: Path) -> None:
+    """Raise WebError where `folder` holds something that is no page of ours."""
+    if folder.exists() and not folder.is_dir():
+        raise WebError(f"{folder} is a file; give --web a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise WebError(f"{folder} is not empty and holds no page of 'lenet-edge export --web'; give --web a new folder")
+
+
+def write_page(model: Path, folder: Path, engine: str = "ort", cdn: str | None = None) -> WebPage:
+    """Write the page that runs `model`, an exported ONNX file that takes grey uint8 pixels, into `folder`.
+
+    Files of a former page there are replaced, and removed where they are no longer needed. Raises ModelFileError for
+    a file that cannot be shown, WebError for a folder or an engine that cannot be used.
+    """
+    check_folder(folder)
+    content = read_model(model)
+    spec, known = _read(model, content)
+    prepared = ENGINES[engine].prepare(model.name, content, cdn)
+    files = {
+        **{name: static_file(name) for name in PAGE},
+        **prepared.files,
+        model.name: content,
+        "known-answers.json": _json(_known_answers(known)),
+    }
+    files["model.json"] = _json(_description(model.name, content, spec, files, engine, prepared))
+    files["index.html"] = _allowing(files["index.html"], prepared.origin)
+    _write(folder, files)
+    return WebPage(folder, model, engine, len(files) + 1, sum(map(len, files.values())), prepared.remark)
+
+
+def _allowing(html: bytes, origin: str) -> bytes:
+    """The page with `origin` ("" for none) in its security policy, and in what it says of it."""
+    sources, words = (f" {origin}", f" and {origin}") if origin else ("", "")
+    return html.replace(b"{{origin}}", sources.encode()).replace(b"{{other}}", words.encode())
+
+
+def _read(model: Path, content: bytes) -> tuple[ModelSpec, KnownAnswers]:
+    try:
+        metadata = onnx_file.metadata_of(content)
+        spec = ModelSpec.from_metadata(metadata)
+        if KNOWN_ANSWERS not in metadata or not is_sealed(content):
+            raise ModelFileError("the file carries no known answers, or was changed after it was written")
+        known = KnownAnswers.from_json(metadata[KNOWN_ANSWERS])
+    except ModelFileError as error:
+        raise ModelFileError(f"{model}: {error}; export it with 'lenet-edge export --int8'") from None
+    if spec.channels != 1 or input_type_of(metadata) != "uint8":
+        raise ModelFileError(
+            f"{model} takes {input_type_of(metadata)} images of {spec.channels} channel(s); the web page gives "
+            f"uint8 of 1 channel: export without --input float32"
+        )
+    return spec, known
+
+
+def _known_answers(known: KnownAnswers) -> dict[str, Any]:
+    return {
+        "shape": list(known.pixels.shape),
+        "pixels": base64.b64encode(known.pixels.tobytes()).decode(),
+        "logits": base64.b64encode(known.logits.astype("<f4").tobytes()).decode(),
+        "tolerance": known.tolerance,
+    }
+
+
+def _description(
+    name: str,
+    content: bytes,
+    spec: ModelSpec,
+    files: dict[str, bytes],
+    engine: str,
+    prepared: Prepared,
+) -> dict[str, Any]:
+    """What the page has to know (model.json)."""
+    metadata = onnx_file.metadata_of(content)
+    card = json.loads(metadata.get(CARD, "null"))
+    said = {key: json.loads(metadata.get(PREFIX + key, "null")) for key in ("recipe", "dataset", "format")}
+    return {
+        "title": f"{said['recipe']} on {said['dataset']}, {said['format']}" if all(said.values()) else name,
+        "file": name,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "labels": list(spec.labels),
+        "height": spec.height,
+        "width": spec.width,
+        "polarity": spec.polarity,
+        "fit": spec.fit,
+        "accuracy": {key: card[key] for key in ("dataset", "split", "images", "accuracy")} if card else None,
+        "engine": {
+            "name": engine,
+            "title": prepared.title,
+            "module": prepared.module,
+            "source": prepared.source,
+            "sha256": hashlib.sha256(files[prepared.source]).hexdigest(),
+            "bytes": prepared.download,
+        },
+    }
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    former = _former_files(folder)
+    for name, content in files.items():
+        atomic.write_bytes(folder / name, content)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+    atomic.write_bytes(folder / MANIFEST, _json(digests))
+    for name in former - set(files):
+        (folder / name).unlink(missing_ok=True)
+        parent = (folder / name).parent
+        if parent != folder and parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
+
+
+def _former_files(folder: Path) -> set[str]:
+    """The files of the page that lies in `folder`; names that would lead out of it are none of ours."""
+    try:
+        names = json.loads((folder / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        return set()
+    except ValueError:
+        raise WebError(f"{folder / MANIFEST} is damaged; give --web a new folder") from None
+    root = folder.resolve()
+    return {str(name) for name in names if (root / str(name)).resolve().is_relative_to(root)}
+
+
+def _json(document: Any) -> bytes:
+    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,62 @@
+"""What runs a model file: the part of a classifier that depends on the kind of file."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_edge_runtime.errors import ProviderError
+from lenet_edge_runtime.sessions import open_content
+from lenet_edge_runtime.shared_library import SharedLibrary, is_library
+
+Images = NDArray[np.uint8] | NDArray[np.float32]  # as the file takes them, [n, channels, height, width]
+
+DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}  # by onnxruntime's words
+
+
+class Engine(Protocol):
+    """An opened model file; `run` may be called from several threads at once."""
+
+    metadata: dict[str, str]  # all that the file carries, `ModelSpec.from_metadata` reads its spec from it
+    input: tuple[str, tuple[Any, ...]]  # dtype, and (channels, height, width) of one image, as the file takes them
+
+    def run(self, images: Images) -> NDArray[np.float32]:
+        """The logits, float32 [n, classes]."""
+
+    def bind(self, images: Images) -> Callable[[], object]:
+        """The bare call on these images and nothing around it, for timing."""
+
+
+def open_engine(content: bytes, name: str, threads: int, provider: str) -> Engine:
+    """Open a model file's bytes, which carry our metadata; `name` is what errors call it.
+
+    A library of the C export is the exception: the system opens it by its path, which `name` has to be, and it runs on
+    one thread. Raises ProviderError for another provider than "cpu" with it.
+    """
+    if is_library(name):
+        if provider != "cpu":
+            raise ProviderError(f"{name} is compiled for the CPU, got provider {provider!r}; use provider cpu")
+        return SharedLibrary(name)
+    return OnnxEngine(content, name, threads, provider)
+
+
+class OnnxEngine:
+    """An ONNX or ORT file in an onnxruntime session."""
+
+    def __init__(self, content: bytes, name: str, threads: int, provider: str) -> None:
+        self._session = open_content(content, name, threads, provider)
+        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        taken = self._session.get_inputs()[0]
+        self._name = taken.name
+        self.input = (DTYPES.get(taken.type, taken.type), tuple(taken.shape[1:]))
+
+    def run(self, images: Images) -> NDArray[np.float32]:
+        """The logits, float32 [n, classes]."""
+        logits: NDArray[np.float32] = self._session.run(["logits"], {self._name: images})[0]
+        return logits
+
+    def bind(self, images: Images) -> Callable[[], object]:
+        """`session.run` on these images and nothing around it."""
+        run, outputs, feed = self._session.run, ["logits"], {self._name: images}
+        return lambda: run(outputs, feed)

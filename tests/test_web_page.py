@@ -1,0 +1,285 @@
+"""The page's folder: what it holds, where its engine comes from, and what is refused. No browser."""
+
+import base64
+import hashlib
+import io
+import json
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from conftest import CommandLine, exported
+from lenet_edge.runs import Run
+from lenet_edge.web import onnxruntime_web
+from lenet_edge.web.engines import ENGINES
+from lenet_edge.web.onnxruntime_web import DEFAULT_CDN, FILES, FOLDER, VERSION, PinnedFile
+from lenet_edge.web.page import write_page
+from lenet_edge.web.static_files import PAGE, static_file
+from lenet_edge_runtime import LenetEdgeError, onnx_file
+from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
+
+STATIC = Path(__file__).parent.parent / "lenet_edge" / "web" / "static"
+
+
+@pytest.fixture
+def model(digits_run: Run) -> Path:
+    return exported(digits_run, "int8")
+
+
+@pytest.fixture
+def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the whole PATH, with an npm that packs two small files; they are those that are pinned."""
+    contents = {row.name: f"// {row.name}".encode() for row in FILES}
+    pins = tuple(PinnedFile(name, len(text), hashlib.sha256(text).hexdigest()) for name, text in contents.items())
+    monkeypatch.setattr(onnxruntime_web, "FILES", pins)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    write_archive(folder / "package.tgz", contents)
+    script = folder / "npm"
+    script.write_text(
+        f'#!/bin/sh\nfor last; do :; done\necho "$@" > {folder}/asked\n/bin/cp {folder}/package.tgz "$last"/\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def write_archive(path: Path, contents: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(f"package/dist/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# --- what it holds -------------------------------------------------------------------------------------------------
+
+
+def test_same_model_gives_the_same_bytes(model: Path, tmp_path: Path, npm: Path) -> None:
+    write_page(model, tmp_path / "one")
+    write_page(model, tmp_path / "two")
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_every_file_stands_in_the_list_with_its_hash(model: Path, tmp_path: Path, npm: Path) -> None:
+    page = write_page(model, tmp_path / "page")
+    files = tree(tmp_path / "page")
+    listed = json.loads(files.pop("files.json"))
+    assert listed == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    assert page.files == len(files) + 1
+
+
+def test_model_is_the_file_itself(model: Path, tmp_path: Path) -> None:
+    write_page(model, tmp_path / "page", cdn=DEFAULT_CDN)
+    files = tree(tmp_path / "page")
+    said = json.loads(files["model.json"])
+    content = model.read_bytes()
+    assert files[model.name] == content
+    assert (said["bytes"], said["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    assert said["engine"]["sha256"] == said["sha256"]
+    assert (said["labels"], said["height"], said["width"]) == (list("0123456789"), 28, 28)
+    assert (said["polarity"], said["fit"]) == ("light-on-dark", "mnist")
+    assert said["title"] == "lenet5 on digits, int8"
+
+
+def test_known_answers_are_those_of_the_file(model: Path, tmp_path: Path) -> None:
+    write_page(model, tmp_path / "page", cdn=DEFAULT_CDN)
+    said = json.loads((tmp_path / "page" / "known-answers.json").read_bytes())
+    known = KnownAnswers.from_json(onnx_file.metadata_of(model.read_bytes())[KNOWN_ANSWERS])
+    assert base64.b64decode(said["pixels"]) == known.pixels.tobytes()
+    assert base64.b64decode(said["logits"]) == known.logits.astype("<f4").tobytes()
+    assert (said["shape"], said["tolerance"]) == (list(known.pixels.shape), 0)
+
+
+def test_no_local_path_and_no_time_stands_in_it(model: Path, tmp_path: Path, npm: Path) -> None:
+    write_page(model, tmp_path / "page")
+    whole = b"\n".join(tree(tmp_path / "page").values())
+    for text in (
+        str(tmp_path),
+        str(Path.home()),
+        str(Path(__file__).parent.parent),
+        "{{runtime}}",
+        "{{origin}}",
+        "{{other}}",
+    ):
+        assert text.encode() not in whole
+    assert not re.search(rb"20\d\d-\d\d-\d\d", whole)
+
+
+def test_every_own_file_is_written(model: Path, tmp_path: Path) -> None:
+    assert {path.name for path in STATIC.iterdir()} == {*PAGE, "engine-ort.mjs"}
+    write_page(model, tmp_path / "page", cdn=DEFAULT_CDN)
+    assert set(tree(tmp_path / "page")) == {
+        *PAGE, "engine.mjs", "model.json", "known-answers.json", "files.json", model.name,
+    }  # fmt: skip
+
+
+# --- where the engine comes from -----------------------------------------------------------------------------------
+
+
+def test_npm_vendors_the_pinned_files(model: Path, tmp_path: Path, npm: Path) -> None:
+    page = write_page(model, tmp_path / "page")
+    files = tree(tmp_path / "page")
+    assert {name for name in files if "/" in name} == {f"{FOLDER}/{row.name}" for row in FILES}
+    assert f'from "./{FOLDER}/ort.wasm.bundle.min.mjs"'.encode() in files["engine.mjs"]
+    assert b"connect-src 'self';" in files["index.html"]
+    assert b"reach no server but its own." in files["index.html"]
+    assert page.remark.endswith(f"MB in {FOLDER}/, fetched by npm")
+    assert f"pack onnxruntime-web@{VERSION} " in (npm / "asked").read_text()
+
+
+def test_without_npm_the_cdn_is_used_and_that_is_said(model: Path, tmp_path: Path, cli: CommandLine, npm: Path) -> None:
+    (npm / "npm").unlink()
+    result = cli("export", model, "--web", tmp_path / "page")
+    assert result.exit_code == 0, result.output
+    assert f"{DEFAULT_CDN}; npm is not installed, so the page loads it from there" in result.stderr
+    files = tree(tmp_path / "page")
+    assert f'from "{DEFAULT_CDN}ort.wasm.bundle.min.mjs"'.encode() in files["engine.mjs"]
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', files["index.html"].decode())
+    assert policy
+    assert "script-src 'self' 'wasm-unsafe-eval' https://cdn.jsdelivr.net;" in policy[1]
+    assert "connect-src 'self' https://cdn.jsdelivr.net;" in policy[1]
+    assert b"reach no server but its own and https://cdn.jsdelivr.net." in files["index.html"]
+
+
+def test_cdn_is_an_option(model: Path, tmp_path: Path, cli: CommandLine, npm: Path) -> None:
+    result = cli("export", model, "--web", tmp_path / "page", "--cdn", "https://example.org/ort", "--json")
+    assert "https://example.org/ort/; the page loads it from there, for --cdn was given" in result.stderr
+    assert b'from "https://example.org/ort/ort.wasm' in tree(tmp_path / "page")["engine.mjs"]
+    assert set(json.loads(result.stdout)["web"]) == {"folder", "model", "engine", "files", "bytes", "remark"}
+    assert not (npm / "asked").exists()
+
+
+@pytest.mark.parametrize("address", ["vendor/", "ftp://x/", 'https://x/";alert(1)//', "https://x/ 'unsafe-inline'"])
+def test_address_that_is_none_is_refused(address: str, model: Path, cli: CommandLine) -> None:
+    message = cli.fails("export", model, "--web", "page", "--cdn", address)
+    assert "--cdn is the address of a folder, such as https://" in message
+    assert not Path("page").exists()
+
+
+def test_npm_that_fails_is_no_reason_to_fall_back(model: Path, cli: CommandLine, npm: Path) -> None:
+    (npm / "npm").write_text("#!/bin/sh\necho 'npm error network is down' >&2\nexit 1\n")
+    message = cli.fails("export", model, "--web", "page")
+    assert f"npm could not fetch onnxruntime-web@{VERSION} (npm error network is down)" in message
+    assert f"or give --cdn {DEFAULT_CDN}" in message
+
+
+def test_package_that_is_not_the_pinned_one_is_refused(model: Path, cli: CommandLine, npm: Path) -> None:
+    write_archive(npm / "package.tgz", {row.name: b"// other" for row in FILES})
+    assert f"{FILES[0].name} is not the file that was pinned" in cli.fails("export", model, "--web", "page")
+
+
+# --- from the command line -----------------------------------------------------------------------------------------
+
+
+def test_export_of_a_run_adds_int8_and_the_page(digits_run: Run, cli: CommandLine) -> None:
+    result = cli("export", digits_run.folder, "--format", "onnx", "--out", "out", "--web", "page", "--cdn", DEFAULT_CDN)
+    assert result.exit_code == 0, result.output
+    assert "next: lenet-edge serve page" in result.stderr
+    assert Path("page/lenet5-digits.int8.onnx").read_bytes() == Path("out/lenet5-digits.int8.onnx").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--engine", "ort"], "--engine and --cdn go with --web"),
+        (["--cdn", DEFAULT_CDN], "--engine and --cdn go with --web"),
+        (["--web", "page", "--engine", "gpu"], f"--engine is one of {', '.join(ENGINES)}, got 'gpu'"),
+    ],
+)
+def test_options_that_do_not_fit(options: list[str], message: str, model: Path, cli: CommandLine) -> None:
+    result = cli("export", model, *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_folder_of_others_is_left_alone(model: Path, cli: CommandLine) -> None:
+    Path("mine").mkdir()
+    Path("mine/thesis.tex").write_text("x")
+    assert "is not empty and holds no page" in cli.fails("export", model, "--web", "mine", "--cdn", DEFAULT_CDN)
+    assert "is a file; give --web a folder" in cli.fails("export", model, "--web", "mine/thesis.tex")
+
+
+def test_page_written_anew_keeps_what_is_not_of_it(model: Path, tmp_path: Path, npm: Path) -> None:
+    folder = tmp_path / "page"
+    write_page(model, folder)
+    (folder / "mine.txt").write_text("x")
+    write_page(model, folder, cdn=DEFAULT_CDN)
+    assert not (folder / FOLDER).exists()
+    assert (folder / "mine.txt").exists()
+
+
+def test_list_of_files_cannot_lead_out_of_the_folder(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "page"
+    write_page(model, folder, cdn=DEFAULT_CDN)
+    (tmp_path / "mine.txt").write_text("x")
+    (folder / "files.json").write_text(json.dumps({"../mine.txt": "", str(tmp_path / "mine.txt"): ""}))
+    write_page(model, folder, cdn=DEFAULT_CDN)
+    assert (tmp_path / "mine.txt").exists()
+    (folder / "files.json").write_text("{")
+    with pytest.raises(LenetEdgeError, match=r"files\.json is damaged"):
+        write_page(model, folder, cdn=DEFAULT_CDN)
+
+
+def test_changed_or_foreign_file_is_refused(model: Path, tmp_path: Path, cli: CommandLine) -> None:
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    changed = tmp_path / "changed.onnx"
+    changed.write_bytes(content)
+    assert "changed after it was written" in cli.fails("export", changed, "--web", "page")
+    changed.write_bytes(b"\x3a\x00")
+    assert "carries no lenet-edge metadata" in cli.fails("export", changed, "--web", "page")
+
+
+# --- the page's text -----------------------------------------------------------------------------------------------
+
+HTML = static_file("index.html").decode()
+CSS = static_file("style.css").decode()
+IDS = set(re.findall(r'\bid="([\w-]+)"', HTML))
+
+
+def test_names_in_the_page_lead_somewhere() -> None:
+    modules = "".join(static_file(name).decode() for name in PAGE if name.endswith(".mjs"))
+    asked = set(re.findall(r'element\("([\w-]+)"\)', modules))
+    pointed = set(" ".join(re.findall(r'aria-(?:labelledby|describedby)="([^"]+)"|\bfor="([^"]+)"', HTML)[0]).split())
+    assert asked
+    assert (asked | pointed) - IDS == set()
+    assert set(re.findall(r'href="#([\w-]+)"', HTML)) <= IDS
+    assert len(re.findall(r'\bid="', HTML)) == len(IDS)
+
+
+def test_nothing_is_loaded_from_elsewhere() -> None:
+    for name in PAGE:
+        addresses = set(re.findall(r"https?://[^\s\"')]+", static_file(name).decode()))
+        assert addresses <= {"http://www.w3.org/2000/svg"}
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb (WCAG 2.2)."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+TEXT = [(ink, ground) for ink in ("ink", "soft", "accent", "good", "bad") for ground in ("ground", "card")]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("first", "second", "least"),
+    [(*pair, 4.5) for pair in [*TEXT, ("on-accent", "accent"), ("ink", "track")]]
+    + [("edge", "ground", 3.0), ("edge", "card", 3.0), ("accent", "track", 3.0)],
+)
+def test_contrast_suffices(scheme: str, first: str, second: str, least: float) -> None:
+    light, dark = (
+        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", part)) for part in re.findall(r":root \{(.*?)\}", CSS, re.S)
+    )
+    colours = light if scheme == "light" else light | dark
+    low, high = sorted(luminance(colours[name]) for name in (first, second))
+    assert (high + 0.05) / (low + 0.05) >= least
