@@ -12,7 +12,7 @@ from lenet_edge.foreign import FORMAT as FOREIGN
 from lenet_edge.memory import measure_memory
 from lenet_edge.runs import Run
 from lenet_edge_exporters import FORMATS, open_file
-from lenet_edge_exporters.formats import format_of
+from lenet_edge_exporters.formats import format_of, read_content, sha256_of, size_of
 from lenet_edge_exporters.job import LoadedModel
 from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.errors import GateError, ModelFileError
@@ -21,7 +21,6 @@ from lenet_edge_runtime.host import describe_host
 from lenet_edge_runtime.io_binding import bind_io
 from lenet_edge_runtime.latency import Interval, Opener, Timing, measure, paired_ratio
 from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
-from lenet_edge_runtime.sessions import sha256_of
 
 PACKAGES = ("lenet-edge", "torch", "onnxruntime", "numpy")
 PYTORCH = "pytorch"
@@ -176,8 +175,8 @@ def _row(kind: str, model: Path | Run, case: tuple[int, int, Api], timing: Timin
         images_per_second=batch / timing.p50_us * 1e6,
         relative_to_pytorch=ratio.value if ratio else None,
         relative_ci95=ratio.ci95 if ratio else None,
-        bytes=path.stat().st_size,
-        sha256=sha256_of(path),
+        bytes=size_of(path),
+        sha256=sha256_of(read_content(path)),
         path=PYTORCH if isinstance(model, Run) else str(path),
     )
 

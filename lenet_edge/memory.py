@@ -75,7 +75,7 @@ def _import_backend(kind: str, path: Path) -> None:
     """Import what runs the model, so that it does not count as the model's."""
     if kind == "file" and format_of(path).backend == "onnxruntime":
         import onnxruntime  # noqa: F401
-    else:
+    elif kind == "run" or format_of(path).backend in ("torchscript", "pytorch"):
         import lenet_edge.reference  # noqa: F401
 
 

@@ -22,6 +22,7 @@ from lenet_edge_runtime.spec import InputType, ModelSpec
 MARK = "<!-- Written by `lenet-edge export`, which writes it anew at every export into this folder. -->"
 
 HUB_DATASETS = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
+PYTHON_BACKENDS = ("onnxruntime", "torchscript", "pytorch")
 _NETWORKS = {"lenet5": "LeNet-5", "convnet": "A convolutional network"}
 POLARITIES = {
     "light-on-dark": "light on dark; an image that is dark on light has to be inverted first",
@@ -139,8 +140,11 @@ def _usage(spec: ModelSpec, artifacts: Sequence[Artifact], input_type: InputType
     usable = [artifact for artifact in artifacts if artifact.passed]
     if not usable:
         return ["", "None of these files passed its gate: use none of them."]
+    in_python = [item for item in usable if FORMATS[item.format].backend in PYTHON_BACKENDS]
+    if not in_python:
+        return ["", "The folders say in their own files how they are called: `lenet.h`, `lenet.mjs`."]
     # A file that carries images of its own makes a program that runs as it stands; ONNX before ORT.
-    chosen = max(usable, key=lambda item: (FORMATS[item.format].seal is not None, item.format != "ort"))
+    chosen = max(in_python, key=lambda item: (FORMATS[item.format].seal is not None, item.format != "ort"))
     return ["", "```python", *program(chosen.format, chosen.path.name, spec, input_type), "```"]
 
 
@@ -159,7 +163,7 @@ def _measurements(record: RunRecord, artifacts: Sequence[Artifact]) -> list[str]
         "|---|--:|--:|--:|--:|--:|--:|---|",
         *map(_row, artifacts),
         "",
-        "The SHA-256 of each file, as `sha256sum -c` reads it:",
+        "SHA-256 of each file, as `sha256sum -c` reads it; of a folder, what `sha256sum * | sha256sum` prints in it:",
         "",
         "```text",
         *(f"{artifact.sha256}  {artifact.path.name}" for artifact in artifacts),
@@ -235,7 +239,7 @@ def _limits(record: RunRecord, artifacts: Sequence[Artifact]) -> list[str]:
         "- The weights come without a licence: whoever publishes them chooses one and names it in the head. The data "
         "has its own.",
     ]
-    if any(FORMATS[artifact.format].backend != "onnxruntime" for artifact in artifacts):
+    if any(FORMATS[artifact.format].backend in ("torchscript", "pytorch") for artifact in artifacts):
         lines.append(
             "- TorchScript and pt2 files can run code when they are loaded: load them only from those you trust."
         )

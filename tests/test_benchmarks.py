@@ -12,14 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import exported
+from conftest import EVERYWHERE, exported
 from lenet_edge.datasets import ImageData
 from lenet_edge.exported import exported_files
 from lenet_edge.models import LeNet5
 from lenet_edge.recipes import RECIPES
 from lenet_edge.runs import Run
 from lenet_edge.verification import verify
-from lenet_edge_exporters import FORMATS
 from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.latency import Timing
 
@@ -48,7 +47,7 @@ def test_table_has_a_row_for_each_format_and_says_how_it_came_about(digits_run: 
     title, _, _, _, *rows, _, conditions = run_script(*arguments)
     assert title == "lenet5 on digits:"
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    assert [row[0] for row in cells] == ["PyTorch", *(f"`{name}`" for name in FORMATS)]
+    assert [row[0] for row in cells] == ["PyTorch", *(f"`{name}`" for name in EVERYWHERE)]
     expected = verify(exported_files(digits_run), digits_run, digits, 100, same_weights=True)
     for (_, size, accuracy, agreement, drop, latency, ratio), verdict in zip(cells[1:], expected.verdicts, strict=True):
         assert size == f"{Path(verdict.path).stat().st_size / 1000:.1f} kB"

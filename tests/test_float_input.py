@@ -14,7 +14,7 @@ from PIL import Image
 from test_exporters import NETS, USER_SPEC, make_job, reference, written
 from test_spec import specs
 
-from conftest import GREY_SPEC, CommandLine
+from conftest import EVERYWHERE, GREY_SPEC, CommandLine
 from lenet_edge.datasets import ImageData
 from lenet_edge.runs import Run
 from lenet_edge_exporters import FORMATS, ExportJob, executed, open_file
@@ -50,7 +50,7 @@ def test_normalise_is_the_spec_written_out(spec: ModelSpec) -> None:
 
 
 @pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EVERYWHERE)
 def test_raw_pixels_give_pytorchs_logits_for_any_batch(format_name: str, net: str, tmp_path: Path) -> None:
     job = float_job(net)
     stated, model = open_file(written(job, format_name, tmp_path), verify=False)
@@ -76,7 +76,7 @@ def test_bare_session_fed_by_hand_equals_pytorch(format_name: str, net: str, tmp
     np.testing.assert_allclose(logits, expected, atol=tolerance)
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EVERYWHERE)
 def test_file_states_its_input_and_its_image_size(format_name: str, tmp_path: Path) -> None:
     job = float_job()
     _, model = open_file(written(job, format_name, tmp_path), verify=False)
@@ -111,7 +111,7 @@ def test_float_input_counts_as_float(tmp_path: Path) -> None:
     assert "Conv" in found[0]["op_type"]
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", EVERYWHERE)
 def test_exporting_twice_gives_the_same_bytes(format_name: str) -> None:
     job = float_job()
     assert FORMATS[format_name].export(job) == FORMATS[format_name].export(job)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import CommandLine
+from conftest import EVERYWHERE, CommandLine
 from lenet_edge import model_card
 from lenet_edge.datasets import ImageData
 from lenet_edge.exporting import ExportReport, export_run
@@ -26,7 +26,7 @@ from lenet_edge_runtime.sessions import open_session
 @pytest.fixture(scope="module")
 def report(digits_run: Run, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
     """All formats of the digits run, exported with their card."""
-    return export_run(digits_run, list(FORMATS), out=tmp_path_factory.mktemp("card"), max_drop_pp=100)
+    return export_run(digits_run, EVERYWHERE, out=tmp_path_factory.mktemp("card"), max_drop_pp=100)
 
 
 def parse_yaml(text: str) -> Any:
@@ -89,7 +89,7 @@ def test_head_has_the_fields_of_the_hub(report: ExportReport) -> None:
     head = head_of(report.model_card.read_text(encoding="utf-8"))
     assert head["pipeline_tag"] == "image-classification"
     assert head["library_name"] == "onnx"
-    assert {"lenet-edge", *FORMATS} <= set(head["tags"])
+    assert {"lenet-edge", *EVERYWHERE} <= set(head["tags"])
     assert head["datasets"] == ["digits"]
     assert head["metrics"] == ["accuracy"]
     assert head["license"]
@@ -130,7 +130,7 @@ def test_no_heading_is_empty_and_nothing_private_is_said(report: ExportReport) -
 
 
 def test_same_card_twice(digits_run: Run, report: ExportReport, tmp_path: Path) -> None:
-    again = export_run(digits_run, list(FORMATS), out=tmp_path / "elsewhere", max_drop_pp=100)
+    again = export_run(digits_run, EVERYWHERE, out=tmp_path / "elsewhere", max_drop_pp=100)
     assert again.model_card.read_bytes() == report.model_card.read_bytes()
 
 
@@ -156,7 +156,7 @@ def test_program_and_contract_for_a_float_input(digits_run: Run, tmp_path: Path)
     assert [line.split()[0] for line in lines] == [str(label) for label in expected]
 
 
-@pytest.mark.parametrize("format_name", [name for name, row in FORMATS.items() if row.seal is None])
+@pytest.mark.parametrize("format_name", [name for name in EVERYWHERE if FORMATS[name].seal is None])
 def test_program_for_a_file_that_carries_no_images(
     format_name: str, report: ExportReport, digits_run: Run, digits: ImageData, tmp_path: Path
 ) -> None:

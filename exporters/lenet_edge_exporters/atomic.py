@@ -5,8 +5,9 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
@@ -34,6 +35,24 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file at once."""
     with staged(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a whole folder at once: written beside its place, then renamed; a folder that stood there is replaced.
+
+    For a moment between two renames there is none, and never half of one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".partial-"))
+    try:
+        fresh, old = temporary / "new", temporary / "old"
+        for name, content in files.items():
+            write_bytes(fresh / name, content)
+        if path.exists():
+            path.rename(old)
+        fresh.rename(path)
+    finally:
+        shutil.rmtree(temporary)
 
 
 def write_text(path: Path, content: str) -> None:

@@ -1,6 +1,7 @@
 """The table of formats: one row a format, each holding its functions. The command line and the tests derive from it.
 
-To add a format: a module with `export(job) -> bytes` and `load(path, threads) -> LoadedModel`, and a row here.
+To add a format: a module with `export(job) -> bytes` (or a mapping of file names to bytes, for a folder) and
+`load(path, threads) -> LoadedModel`, and a row here.
 """
 
 import hashlib
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge_exporters import atomic, int8, onnx, ort, pt2, torchscript
+from lenet_edge_exporters import atomic, c, int8, onnx, ort, pt2, torchscript
+from lenet_edge_exporters.c import wasm
 from lenet_edge_exporters.job import ExportJob, LoadedModel, Measurement
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.classifier import SPEC_MARK
@@ -22,29 +24,33 @@ from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.sessions import read_model
 from lenet_edge_runtime.spec import PREFIX
 
+Content = bytes | Mapping[str, bytes]  # of a file, or of the files of a folder by their names
 Seal = Callable[[bytes, ExportJob, LoadedModel, Mapping[str, Any] | None], bytes]
 
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: how it is written, read back, and how closely it has to follow the PyTorch model."""
+    """A file or folder: how it is written, read back, and how closely it has to follow the PyTorch model."""
 
     name: str
     suffix: str
     summary: str
     backend: str  # what runs the file
-    export: Callable[[ExportJob], bytes]
+    export: Callable[[ExportJob], Content]
     load: Callable[[Path, int], LoadedModel]
     min_agreement: float  # share of the check images that get the PyTorch model's class
     max_difference: float | None  # of any logit, as a share of the largest logit; None: only the class counts
     seal: Seal | None = None  # adds card, known answers and seal, where the format can carry them
+    footprint: Callable[[Path, LoadedModel], Mapping[str, Any]] | None = None  # memory and work of one inference
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """An exported file, reloaded and compared with the PyTorch model on the job's check images.
+    """An exported file or folder, reloaded and compared with the PyTorch model on the job's check images.
 
-    `card` is what the job measured on a test set; a file that did not pass there is at a path with `.rejected` in it.
+    `bytes` and `sha256` of a folder are `size_of` and `sha256_of`; `footprint` is what it takes on a device, for the
+    formats that can say. `card` is what the job measured on a test set; a file that did not pass there is at a path
+    with `.rejected` in it.
     """
 
     format: str
@@ -55,6 +61,7 @@ class Artifact:
     max_abs_logit_difference: float
     card: Mapping[str, Any] | None
     passed: bool
+    footprint: Mapping[str, Any] | None = None
 
 
 FORMATS = {
@@ -80,6 +87,14 @@ FORMATS = {
             "ort", ".ort", "onnxruntime's own format, float32, for minimal builds", "onnxruntime",
             ort.export, ort.load, min_agreement=0.999, max_difference=1e-4, seal=ort.seal,
         ),
+        Format(
+            "c", "-c", "a folder of C99 for microcontrollers and native apps, int8's answers bit for bit", "c",
+            c.export, c.load, min_agreement=0.97, max_difference=None, footprint=c.footprint,
+        ),
+        Format(
+            "wasm", "-wasm", "the same C as WebAssembly for browsers and Node, with its loader", "node",
+            wasm.export, wasm.load, min_agreement=0.97, max_difference=None,
+        ),
     )
 }  # fmt: skip
 
@@ -95,18 +110,55 @@ def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.f
     with tempfile.TemporaryDirectory() as folder:
         # Reloaded from a disk, as an app does, but not from where an app might already look for it.
         temporary = Path(folder) / path.name
-        temporary.write_bytes(content)
+        _write(temporary, content)
         model = row.load(temporary, 1)
         agreement, difference = _compared(row, path.name, model.logits(job.check_pixels), reference)
         measurement = job.measure(model) if job.measure else Measurement(card=None, passed=True)
-        if row.seal:
+        footprint = row.footprint(temporary, model) if row.footprint else None
+        if row.seal and isinstance(content, bytes):
             content = row.seal(content, job, model, measurement.card)
     written = path if measurement.passed else rejected_path(path)
-    atomic.write_bytes(written, content)
-    digest = hashlib.sha256(content).hexdigest()
+    _write(written, content)
     return Artifact(
-        row.name, written, len(content), digest, agreement, difference, measurement.card, measurement.passed
+        row.name,
+        written,
+        size_of(written),
+        sha256_of(content),
+        agreement,
+        difference,
+        measurement.card,
+        measurement.passed,
+        footprint,
     )
+
+
+def _write(path: Path, content: Content) -> None:
+    if isinstance(content, bytes):
+        atomic.write_bytes(path, content)
+    else:
+        atomic.write_folder(path, content)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of an exported file, or of all files of an exported folder."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
+
+
+def read_content(path: Path) -> Content:
+    """The bytes of an exported file, or those of a folder's files by their names."""
+    return {file.name: file.read_bytes() for file in path.iterdir()} if path.is_dir() else path.read_bytes()
+
+
+def sha256_of(content: Content) -> str:
+    """SHA-256 of a file's bytes; of a folder, over a line "SHA-256 of the file, two spaces, name" for each, by name.
+
+    The latter is what `sha256sum * | sha256sum` prints in the folder.
+    """
+    if not isinstance(content, bytes):
+        lines = [f"{hashlib.sha256(content[name]).hexdigest()}  {name}\n" for name in sorted(content)]
+        content = "".join(lines).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def rejected_path(path: Path) -> Path:
@@ -145,7 +197,7 @@ def open_file(path: Path, threads: int = 1, *, verify: bool = True) -> tuple[str
     Raises ModelFileError for a file that is missing or, with `verify`, of a format that is sealed and has no seal, and
     GateError for one whose seal is broken; neither is opened then.
     """
-    if not path.is_file():
+    if not path.exists():
         raise ModelFileError(f"{path} does not exist: give the path of an exported model")
     row = format_of(path)
     if verify and row.seal:

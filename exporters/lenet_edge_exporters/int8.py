@@ -42,20 +42,8 @@ def export(job: ExportJob) -> bytes:
 
 def exporter(job: ExportJob, model: onnx.ModelProto | None = None) -> Callable[[Layers], bytes]:
     """Calibrate once; the result gives the file's bytes for any choice of layers. `model`: `onnx.build(job)`."""
-    if job.calibration_pixels is None or not len(job.calibration_pixels):
-        raise ValueError("int8 needs calibration images: training images, uint8 [n, c, h, w]")
     prepared = prepare(model or build(job))
-    images = job.as_input(job.calibration_pixels)
-    ranges = calibrate(prepared, images, job.int8.calibration_method)
-    calibration: dict[str, Any] = {
-        "images": len(images),
-        "split": "train",
-        "method": job.int8.calibration_method,
-        "seed": job.int8.calibration_seed,
-    }
-    if job.activation_ranges:
-        ranges |= learned_ranges(prepared, job.activation_ranges)
-        calibration = {"method": "qat"}
+    images, ranges, calibration = _calibrated(job, prepared)
 
     def content(layers: Layers) -> bytes:
         chosen = [{"node": layer.node, "op_type": layer.op_type} for layer in chosen_layers(prepared, layers)]
@@ -68,6 +56,34 @@ def exporter(job: ExportJob, model: onnx.ModelProto | None = None) -> Callable[[
         return serialise(quantized, {**job.metadata("int8"), **own})
 
     return content
+
+
+def plain_graph(job: ExportJob) -> onnx.ModelProto:
+    """The graph of `export(job)`, all layers in int8, with the first convolution as the network has it.
+
+    For exporters that bring kernels of their own: `pixel_blocks` rewrites it for onnxruntime's.
+    """
+    prepared = prepare(build(job))
+    images, ranges, _ = _calibrated(job, prepared)
+    return quantize_layers(prepared, ranges, images, widen=False)
+
+
+def _calibrated(job: ExportJob, prepared: onnx.ModelProto) -> tuple[Images, Ranges, dict[str, Any]]:
+    """The calibration images as the graph takes them, the ranges of its activations, and how those were found."""
+    if job.calibration_pixels is None or not len(job.calibration_pixels):
+        raise ValueError("int8 needs calibration images: training images, uint8 [n, c, h, w]")
+    images = job.as_input(job.calibration_pixels)
+    ranges = calibrate(prepared, images, job.int8.calibration_method)
+    calibration: dict[str, Any] = {
+        "images": len(images),
+        "split": "train",
+        "method": job.int8.calibration_method,
+        "seed": job.int8.calibration_seed,
+    }
+    if job.activation_ranges:
+        ranges |= learned_ranges(prepared, job.activation_ranges)
+        calibration = {"method": "qat"}
+    return images, ranges, calibration
 
 
 def quantize(model: onnx.ModelProto, calibration_images: Images, options: Int8Options | None = None) -> onnx.ModelProto:
@@ -130,11 +146,14 @@ def learned_ranges(model: onnx.ModelProto, ranges: tuple[tuple[float, float], ..
     return found
 
 
-def quantize_layers(model: onnx.ModelProto, ranges: Ranges, images: Images, layers: Layers = "all") -> onnx.ModelProto:
+def quantize_layers(
+    model: onnx.ModelProto, ranges: Ranges, images: Images, layers: Layers = "all", *, widen: bool = True
+) -> onnx.ModelProto:
     """Quantize the chosen layers of a `prepare`d graph, with the given ranges of its activations.
 
     Each layer takes the operators behind it along, up to the next layer. An input of pixels becomes uint8 again.
-    What is rewritten afterwards is compared on `images`, as the graph takes them.
+    What is rewritten afterwards is compared on `images`, as the graph takes them; with `widen` the first convolution
+    is rewritten for onnxruntime.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -165,7 +184,8 @@ def quantize_layers(model: onnx.ModelProto, ranges: Ranges, images: Images, laye
     folding.drop_unused(quantized.graph)
     del quantized.graph.value_info[:]
     activations.replace_tanh(quantized, images)
-    widen_first_convolution(quantized)
+    if widen:
+        widen_first_convolution(quantized)
     _say_it_shortly(quantized.graph)
     onnx.checker.check_model(quantized, full_check=True)
     return quantized

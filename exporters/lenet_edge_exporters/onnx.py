@@ -10,16 +10,15 @@ import contextlib
 import io
 import json
 import warnings
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet_edge_exporters import folding
 from lenet_edge_exporters.job import DEFAULT_OPSET, ExportJob, LoadedModel
+from lenet_edge_exporters.known_answers import answer_images
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.classifier import Classifier
 from lenet_edge_runtime.spec import PREFIX
@@ -31,7 +30,6 @@ INPUT = "pixels"  # uint8 [batch, channels, height, width]
 FLOAT_INPUT = "images"  # float32 [batch, channels, height + 2 padding, width + 2 padding], normalised
 OUTPUT = "logits"  # float32 [batch, classes]
 PROBABILITIES = "probabilities"  # float32 [batch, classes]
-KNOWN_ANSWERS = 16  # images whose logits travel in the file
 FLOAT_TOLERANCE = 1e-4  # of a known answer, as a share of the greatest logit
 
 
@@ -52,7 +50,7 @@ def seal(content: bytes, job: ExportJob, model: LoadedModel, card: Mapping[str, 
 
 def evidence(job: ExportJob, model: LoadedModel, card: Mapping[str, Any] | None) -> dict[str, str]:
     """What a file carries to prove itself besides its seal, as metadata: known answers of `model`, and the card."""
-    pixels = _answer_images(job.check_pixels, model)
+    pixels = answer_images(job.check_pixels, model)
     logits = model.logits(pixels)
     # float32 kernels differ between CPUs in the last bits; integer ones that cannot saturate do not.
     exact = model.metadata.get(PREFIX + "float_nodes") == "[]"
@@ -61,16 +59,6 @@ def evidence(job: ExportJob, model: LoadedModel, card: Mapping[str, Any] | None)
     if card is not None:
         entries[proof.CARD] = json.dumps(card)
     return entries
-
-
-def _answer_images(pixels: NDArray[np.uint8], model: LoadedModel) -> NDArray[np.uint8]:
-    """Known-answer images: those that compress best, one of every predicted class first, in 16 greys: a small file."""
-    pixels = pixels & np.uint8(0xF0)
-    predicted = model.logits(pixels).argmax(1)
-    order = sorted(range(len(pixels)), key=lambda index: len(zlib.compress(pixels[index].tobytes(), 9)))
-    firsts = [next(index for index in order if predicted[index] == label) for label in np.unique(predicted)]
-    rest = [index for index in order if index not in firsts]
-    return pixels[[*firsts, *rest][:KNOWN_ANSWERS]]
 
 
 def build(job: ExportJob) -> onnx.ModelProto:

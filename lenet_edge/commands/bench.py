@@ -99,6 +99,8 @@ def _contenders(files: list[Path] | None, run: Path | None, data_dir: Path | Non
 
     found = run_of(files[0]) if files and run is None else find_run(run)
     chosen = files or exported_files(found)  # type: ignore[arg-type]  # without files find_run found one
+    if not files:  # a call into another process is no measure of a network
+        chosen = [path for path in chosen if format_of(path).backend != "node"]
     if found is not None and find_spec("torch"):
         from lenet_edge.reference import load_run_data
 

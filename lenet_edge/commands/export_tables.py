@@ -12,6 +12,7 @@ def print_report(report: Any) -> None:
     if report.calibration_draws:
         print_draws(report.calibration_draws)
     print_artifacts(report.artifacts)
+    print_footprints(report.artifacts)
     say_what_stays_float(report.artifacts)
     console.say(f"the model card: {report.model_card}")
     if report.sensitivity:
@@ -35,6 +36,24 @@ def print_artifacts(artifacts: list[Any]) -> None:
                 "passed" if item.passed else "REJECTED",
             ]
             for item in artifacts
+        ],
+    )
+
+
+def print_footprints(artifacts: list[Any]) -> None:
+    """Print what one inference takes on a device, of the formats that can say."""
+    known = [artifact for artifact in artifacts if artifact.footprint]
+    if not known:
+        return
+    console.print_table(
+        "what it takes: constants and code in flash (compiled for this machine), scratch in RAM, multiplications",
+        ["file", "constants, bytes", "flash, bytes", "RAM, bytes", "multiplications"],
+        [
+            [
+                item.path.name,
+                *(f"{item.footprint[key]:,}" for key in ("constant_bytes", "flash_bytes", "scratch_bytes", "macs")),
+            ]
+            for item in known
         ],
     )
 

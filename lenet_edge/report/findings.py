@@ -17,9 +17,9 @@ from lenet_edge.history import Epoch, read_history
 from lenet_edge.reference import load_net, load_run_data, run_model
 from lenet_edge.runs import Run, RunRecord
 from lenet_edge.verification import Verification, verify
+from lenet_edge_exporters.formats import read_content, sha256_of, size_of
 from lenet_edge_exporters.pixels import deployable
 from lenet_edge_runtime.errors import ModelFileError
-from lenet_edge_runtime.sessions import sha256_of
 
 MISTAKES = 54  # shown at most
 FILTERS = 64
@@ -72,8 +72,8 @@ def gather(run: Run, data_dir: Path | None, plan: BenchPlan | None) -> Findings:
         data=data,
         evaluation=evaluation,
         filters=first_filters(load_net(run, record), record, data),
-        file_sizes={PYTORCH: run.weights_path.stat().st_size, **{path.name: path.stat().st_size for path in files}},
-        file_sha256s={path.name: sha256_of(path) for path in (run.weights_path, *files)},
+        file_sizes={PYTORCH: run.weights_path.stat().st_size, **{path.name: size_of(path) for path in files}},
+        file_sha256s={path.name: sha256_of(read_content(path)) for path in (run.weights_path, *files)},
         # Files are known by their names alone: a path would tell where the report was made.
         verification=verification and _without_folders(verification),
         timings=[row if row.format == PYTORCH else replace(row, path=Path(row.path).name) for row in timings],

@@ -1,4 +1,4 @@
-"""An exported file as a classifier: image in, label and probabilities out."""
+"""An exported file, or a library built from the C export, as a classifier: image in, label and probabilities out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from lenet_edge_runtime.errors import ImageError, ModelFileError
 from lenet_edge_runtime.fitting import FitPolicy, Fitted, Invert, fit_image
 from lenet_edge_runtime.images import ImageSource, read_image, to_input
 from lenet_edge_runtime.sessions import read_model
+from lenet_edge_runtime.shared_library import is_library
 from lenet_edge_runtime.spec import PREFIX, ModelSpec, input_type_of
 
 _NEXT = "export it with 'lenet-edge export', or, for another tool's classifier, give --labels, --mean and --std"
@@ -47,6 +48,9 @@ class Classifier:
     LeNet-5 takes to load (AMD EPYC, onnxruntime 1.31.1, medians of 30). Without it, a damaged file gives wrong
     answers or ends the process: one flipped byte of a weight loads silently.
 
+    `lenet.so`, built from the C export, is one too: the same API and, bit for bit, the int8 file's results. It has no
+    seal, for it was made where it is; its known answers are replayed.
+
     `spec` is what the file says of itself, `metadata` all of its metadata. Images are given as raw pixels whatever
     the file takes: those for a file with a float32 input are normalised here. A file with our metadata is trusted: it
     runs in this process, without limits, and metadata and seals can be forged. `foreign.ForeignClassifier` is for
@@ -60,7 +64,7 @@ class Classifier:
         self._path = Path(path)
         content = read_model(self._path)
         _refuse_foreign(self._path, content)  # unopened: onnxruntime runs parts of a graph as it opens it
-        if verify:
+        if verify and not is_library(self._path):
             proof.check_seal(content, str(path))
         self._engine = open_engine(content, str(path), threads, provider)
         self.metadata = self._engine.metadata
@@ -161,6 +165,8 @@ def carries_spec(path: Path) -> bool:
 def _refuse_foreign(path: Path, content: bytes) -> None:
     if SPEC_MARK in content:
         return
+    if is_library(path):
+        raise ModelFileError(f"{path} is no library of the C export; build one by 'make lenet.so' in its folder")
     try:
         onnx_file.check_is_model(content)
     except ModelFileError as error:

@@ -6,7 +6,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_edge_runtime.errors import ProviderError
 from lenet_edge_runtime.sessions import open_content
+from lenet_edge_runtime.shared_library import SharedLibrary, is_library
 
 Images = NDArray[np.uint8] | NDArray[np.float32]  # as the file takes them, [n, channels, height, width]
 
@@ -27,7 +29,15 @@ class Engine(Protocol):
 
 
 def open_engine(content: bytes, name: str, threads: int, provider: str) -> Engine:
-    """Open a model file's bytes, which carry our metadata; `name` is what errors call it."""
+    """Open a model file's bytes, which carry our metadata; `name` is what errors call it.
+
+    A library of the C export is the exception: the system opens it by its path, which `name` has to be, and it runs on
+    one thread. Raises ProviderError for another provider than "cpu" with it.
+    """
+    if is_library(name):
+        if provider != "cpu":
+            raise ProviderError(f"{name} is compiled for the CPU, got provider {provider!r}; use provider cpu")
+        return SharedLibrary(name)
     return OnnxEngine(content, name, threads, provider)
 
 

@@ -1,0 +1,56 @@
+"""C99 without a heap or a library, for microcontrollers and native apps: the int8 network, bit for bit.
+
+The quantized graph is read into a chain of steps (`graph`), each of which is one kernel's call (`kernels/`); what is
+not in the table of operators (`operators`) is refused by name. Semantics are onnxruntime's: 8-bit codes, exact 32-bit
+sums, one multiplication in float32, rounding half to even.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lenet_edge_exporters.c import folder, toolchain
+from lenet_edge_exporters.job import ExportJob, LoadedModel
+from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
+from lenet_edge_runtime.shared_library import SharedLibrary
+from lenet_edge_runtime.spec import PREFIX
+
+
+def export(job: ExportJob) -> dict[str, bytes]:
+    """The files of the folder by name, the same bytes for the same network."""
+    return folder.render(job, folder.build(job))
+
+
+def load(path: Path, threads: int = 1) -> LoadedModel:
+    """Build the folder's shared library for this machine, open it and replay its known answers.
+
+    Raises ModelFileError for another folder, CompilerError where nothing compiles it, and GateError where an answer
+    differs by a bit. It runs on one thread, whatever `threads`.
+    """
+    del threads
+    if not (path / "lenet.c").is_file():
+        raise ModelFileError(f"{path} is no folder of the C export: it has no lenet.c")
+    with tempfile.TemporaryDirectory() as temporary:
+        sources = [path / "lenet.c", path / "lenet_metadata.c"]
+        options = ["-O3", "-march=native", "-fPIC", "-shared"]
+        model = SharedLibrary(toolchain.compile_c(sources, Path(temporary) / "lenet.so", options))
+    answers = KnownAnswers.from_json(model.metadata[KNOWN_ANSWERS])
+    if not np.array_equal(model.logits(answers.pixels), answers.logits):
+        raise GateError(f"{path}: compiled here, its C gives other logits than onnxruntime; report it with its lenet.c")
+    return model
+
+
+def footprint(path: Path, model: LoadedModel) -> Mapping[str, Any]:
+    """What one inference takes: bytes of scratch and of flash (constants, and code for this machine by -Os), MACs."""
+    stated = {key: json.loads(model.metadata[PREFIX + key]) for key in folder.MEASURES}
+    with tempfile.TemporaryDirectory() as temporary:
+        compiled = toolchain.compile_c([path / "lenet.c"], Path(temporary) / "lenet.o", ["-Os", "-c"])
+        flash = toolchain.loaded_bytes(compiled.read_bytes())
+    return {**stated, "flash_bytes": flash}

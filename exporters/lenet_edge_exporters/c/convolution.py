@@ -1,0 +1,124 @@
+"""Convolution: https://onnx.ai/onnx/operators/onnx__Conv.html, with 2 x 2 pooling where that follows at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_edge_exporters.c.constants import Constants, number
+from lenet_edge_exporters.c.program import Node, Scale, Step, Stored, Unrounded, Window, padded, structure, window_of
+from lenet_edge_exporters.c.sums import Sums, sums_of
+
+LANES = 16  # values that the widest kernel takes from a row of weights at a time
+POOLINGS = {"max": "LENET_MAX_2X2", "average": "LENET_AVERAGE_2X2", None: "LENET_NO_POOLING"}
+
+
+@dataclass(frozen=True)
+class Average:
+    """2 x 2 average pooling: the number that each code stands for, and how the mean becomes a code again."""
+
+    values: NDArray[np.float32]
+    scale: Scale
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """Sums of products over a window of codes, requantized; then a table, then pooling, where there are any."""
+
+    window: Window
+    weights: NDArray[np.int8]  # [filters, kernel height, kernel width, channels]
+    sums: Sums
+    table: NDArray[np.uint8] | None = None
+    max_2x2: bool = False
+    average: Average | None = None
+    kernels: ClassVar[tuple[str, ...]] = ("requantize", "dot", "dot4", "convolution")
+
+    @property
+    def pooled(self) -> bool:
+        return self.max_2x2 or self.average is not None
+
+    @property
+    def output_size(self) -> int:
+        shrink = 2 if self.pooled else 1
+        return len(self.weights) * (self.window.rows // shrink) * (self.window.columns // shrink)
+
+    @property
+    def macs(self) -> int:
+        return int(self.weights.size) * self.window.rows * self.window.columns
+
+    @property
+    def work(self) -> int:
+        window = self.window
+        stride = ((window.columns - 1) * window.strides[1] + window.kernel[1]) * window.channels + 1
+        strip = stride * ((window.strides[0] if self.pooled else 0) + window.kernel[0])
+        return max(4 * self._pitch, strip)
+
+    @property
+    def _pitch(self) -> int:
+        taps = int(self.weights[0].size)
+        return taps + -taps % LANES
+
+    def declare(self, name: str, constants: Constants) -> str:
+        rows = padded(self.weights.reshape(len(self.weights), -1), LANES)
+        plain = (f"{name}_weights", rows, "lenet_weight")
+        constants.alternatives("LENET_AVX2", (f"{name}_pairs", self._pairs()), plain)
+        fields = [
+            *self.window.fields(),
+            f".pad_top = {self.window.pads[0]}",
+            f".pad_left = {self.window.pads[1]}",
+            f".rows = {self.window.rows}",
+            f".columns = {self.window.columns}",
+            f".filters = {len(self.weights)}",
+            f".pooling = {POOLINGS['average' if self.average else 'max' if self.max_2x2 else None]}",
+            f".pitch = {rows.shape[1]}",
+            f".input_zero = {self.sums.input_zero}",
+            *self.sums.fields(name, constants),
+        ]
+        if self.table is not None and not self.average:
+            fields.append(f".table = {constants.array(f'{name}_table', self.table)}")
+        if self.average:
+            values = self.average.values if self.table is None else self.average.values[self.table]
+            fields += [
+                f".pooled_zero = {self.average.zero_point}",
+                f".pooled_scale = {number(float(self.average.scale))}",
+                f".values = {constants.array(f'{name}_values', values)}",
+            ]
+        pointer = f"#if LENET_AVX2\n    .pairs = {name}_pairs,\n#else\n    .weights = {name}_weights,\n#endif\n"
+        return structure("lenet_convolution", name, fields).replace("};\n", pointer + "};\n")
+
+    def call(self, name: str, source: str, target: str) -> str:
+        return f"lenet_convolve(&{name}, {source}, {target}, scratch->work);"
+
+    def _pairs(self) -> NDArray[np.int16]:
+        """The weights as AVX2 takes them: pairs along a window's row, of eight filters side by side."""
+        filters, height = self.weights.shape[:2]
+        rows = padded(self.weights.reshape(filters, height, -1), 2)
+        blocks = np.pad(rows, ((0, -filters % 8), (0, 0), (0, 0))).reshape(-1, 8, height, rows.shape[2] // 2, 2)
+        return np.ascontiguousarray(blocks.transpose(0, 2, 3, 1, 4)).astype(np.int16)
+
+
+def read(node: Node) -> Unrounded:
+    """Conv on codes, with constant weights and bias."""
+    image = node.image()
+    weight = node.inputs[1]
+    if not isinstance(weight, Stored):
+        raise node.refuse("with weights that are not constant")
+    node.require("group", 1)
+    kernel = (int(weight.codes.shape[2]), int(weight.codes.shape[3]))
+    window = window_of(node, image, kernel)
+    sums = sums_of(node, image, weight)
+
+    def quantized(scale: Scale, zero_point: int) -> Step:
+        weights = weight.centred.transpose(0, 2, 3, 1).astype(np.int8)
+        return Convolution(window, weights, sums.quantized(scale, zero_point))
+
+    return Unrounded((len(weight.codes), window.rows, window.columns), quantized)
+
+
+def with_table(step: Convolution, table: NDArray[np.uint8]) -> Convolution:
+    """The same followed by an activation function."""
+    return replace(step, table=table if step.table is None else table[step.table])

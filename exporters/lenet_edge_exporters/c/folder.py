@@ -1,0 +1,130 @@
+"""The files around the network: its interface, a self-test, builds, metadata and a README."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from lenet_edge_exporters import int8
+from lenet_edge_exporters.c import emitter, graph
+from lenet_edge_exporters.c.constants import declaration
+from lenet_edge_exporters.c.emitter import Program
+from lenet_edge_exporters.job import ExportJob
+from lenet_edge_exporters.known_answers import OnnxLogits, answer_images
+from lenet_edge_runtime.host import installed_versions
+from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
+from lenet_edge_runtime.spec import PREFIX
+
+TEMPLATES = (
+    "lenet.h", "lenet.c", "lenet_selftest.c", "lenet_metadata.c", "Makefile", "CMakeLists.txt", "README.md",
+)  # fmt: skip
+MEASURES = ("scratch_bytes", "constant_bytes", "macs")  # metadata of one inference
+POLARITIES = {"light-on-dark": "light on dark", "dark-on-light": "dark on light", "any": "as the training images are"}
+
+
+@dataclass(frozen=True)
+class Made:
+    """A job's program with its known answers, and the metadata that travels with it."""
+
+    program: Program
+    answers: KnownAnswers
+    metadata: dict[str, str]
+
+
+def build(job: ExportJob) -> Made:
+    """Quantize the job's network and turn it into C; raises UnsupportedError for what C has not."""
+    model = int8.plain_graph(job)
+    program = emitter.emit(graph.read(model))
+    oracle = OnnxLogits(model.SerializeToString())
+    pixels = answer_images(job.check_pixels, oracle)
+    answers = KnownAnswers(pixels, oracle.logits(pixels), 0.0)
+    measures = (program.scratch, program.constants, program.macs)
+    metadata = {
+        **job.metadata("c"),
+        **{PREFIX + key: json.dumps(value) for key, value in zip(MEASURES, measures, strict=True)},
+        KNOWN_ANSWERS: answers.to_json(),
+    }
+    return Made(program, answers, metadata)
+
+
+def render(job: ExportJob, made: Made) -> dict[str, bytes]:
+    """The files by name; the same bytes for the same network."""
+    return {name: filled(name, job, made) for name in TEMPLATES}
+
+
+def filled(name: str, job: ExportJob, made: Made) -> bytes:
+    """One template with its fields filled in."""
+    fields = _fields(job, made)
+    return re.sub(r"@([A-Z0-9_]+)@", lambda match: fields[match[1]], template(name)).encode()
+
+
+def template(name: str) -> str:
+    """The text of a template."""
+    return resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def title_of(job: ExportJob) -> str:
+    """What the network is called in comments: recipe and data set, where the job says them."""
+    parts = [str(job.provenance[key]) for key in ("recipe", "dataset") if key in job.provenance]
+    text = " for ".join(parts) or "a network"
+    return re.sub(r"[^A-Za-z0-9 ._-]", "-", text)  # nothing that could end a comment
+
+
+def _fields(job: ExportJob, made: Made) -> dict[str, str]:
+    program, answers = made.program, made.answers
+    versions = installed_versions(("lenet-edge", "onnxruntime"))
+    channels, height, width = job.spec.pixel_shape
+    weights = job.provenance.get("weights_sha256")
+    parameters = job.provenance.get("parameters")
+    return {
+        "TITLE": title_of(job),
+        "VERSION": versions["lenet-edge"],
+        "ONNXRUNTIME": versions["onnxruntime"],
+        "WEIGHTS_ORIGIN": f"quantized from weights with SHA-256\n * {weights}." if weights else "quantized to int8.",
+        "PARAMETERS": f"{parameters:,} parameters" if parameters else "a small network",
+        "SHA256": program.sha256,
+        "POLARITY": POLARITIES[job.spec.polarity],
+        "CHANNELS": str(channels),
+        "HEIGHT": str(height),
+        "WIDTH": str(width),
+        "PIXELS": str(channels * height * width),
+        "CLASSES": str(len(job.spec.labels)),
+        "MACS": str(program.macs),
+        "CONSTANTS": str(program.constants),
+        "SCRATCH": str(program.scratch),
+        "WORK": str(program.work),
+        "ACTIVATIONS": str(program.activations),
+        "BODY": program.body,
+        "LABELS": _wrapped(", ".join(c_string(label) for label in job.spec.labels)),
+        "LABELS_JSON": json.dumps(list(job.spec.labels)),
+        "LABEL_LIST": ", ".join(f"`{label}`" for label in job.spec.labels),
+        "IMAGES": str(len(answers.pixels)),
+        "IMAGE_DATA": _numbers(answers.pixels),
+        "ANSWER_DATA": _numbers(answers.logits.view(np.uint32), "0x{:08x}u"),
+        "METADATA": declaration("metadata", np.frombuffer(_json(made.metadata) + b"\0", np.uint8)).rstrip(),
+    }
+
+
+def c_string(text: str) -> str:
+    """A C string literal of the text's UTF-8 bytes."""
+    plain = {ord(character) for character in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_.,/+()"}
+    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
+
+
+def _json(metadata: Mapping[str, Any]) -> bytes:
+    return json.dumps(dict(metadata), sort_keys=True).encode()
+
+
+def _numbers(values: np.ndarray[Any, Any], form: str = "{}") -> str:
+    return _wrapped(", ".join(form.format(value) for value in values.reshape(-1).tolist()), "    ")
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, 116, initial_indent=indent, subsequent_indent="    ", break_on_hyphens=False)

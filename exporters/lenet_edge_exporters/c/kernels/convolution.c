@@ -1,0 +1,273 @@
+/* ---------------------------------------------------------------- convolution, with pooling of 2 x 2 where it follows */
+
+enum { LENET_NO_POOLING, LENET_MAX_2X2, LENET_AVERAGE_2X2 };
+
+typedef struct {
+    int height, width, channels; /* of the input, which stands channels last */
+    int kernel_height, kernel_width, stride_y, stride_x, pad_top, pad_left;
+    int rows, columns, filters; /* of the output before pooling */
+    int pooling;
+    int pitch;                       /* from one filter's weights to the next */
+    int input_zero, output_zero;     /* zero points */
+    int pooled_zero;                 /* average pooling: of its output */
+    float pooled_scale;              /* average pooling: of its output */
+    const lenet_weight *weights;     /* [filters][pitch], of which kernel_height * kernel_width * channels count */
+    const int16_t *pairs;            /* AVX2: [filters / 8][kernel_height][pairs of a window's row][8][2] */
+    const int32_t *bias;             /* [filters], with the input's zero point folded in; padded to 8 by zeros */
+    const float *scale;              /* [filters], input scale * weight scale / output scale; padded to 8 by zeros */
+    const uint8_t *table;            /* code -> code, the activation function; NULL: none but saturation */
+    const float *values;             /* average pooling: code -> the number that is averaged */
+} lenet_convolution;
+
+/* The mean of four numbers, added in this order, as a code. */
+static inline uint8_t lenet_average4(const lenet_convolution *layer, float a, float b, float c, float d)
+{
+    const float low = 0.0f, high = 255.0f;
+    float value = (((a + b) + c) + d) / 4.0f / layer->pooled_scale + (float)layer->pooled_zero;
+
+    value = value > low ? value : low;
+    value = value < high ? value : high;
+    return (uint8_t)lenet_round(value);
+}
+
+#if LENET_AVX2
+
+/* `count` rows of the input from row `top` on, widened to 16 bits, with the zero point around them. */
+LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *input, int top, int count, int stride,
+                              int16_t *strip)
+{
+    const int left = layer->pad_left * layer->channels, width = layer->width * layer->channels;
+    const int inside = LENET_MIN(width, stride - left);
+    const int16_t zero = (int16_t)layer->input_zero;
+
+    for (int row = 0; row < count; row++, strip += stride) {
+        const int y = top + row;
+        if (y < 0 || y >= layer->height) {
+            for (int i = 0; i < stride; i++)
+                strip[i] = zero;
+            continue;
+        }
+        for (int i = 0; i < left; i++)
+            strip[i] = zero;
+        for (int i = 0; inside >= 16 && i < inside; i += 16) {
+            const int at = LENET_MIN(i, inside - 16); /* the last sixteen overlap those before */
+            const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(input + y * width + at));
+            _mm256_storeu_si256((__m256i *)(void *)(strip + left + at), _mm256_cvtepu8_epi16(bytes));
+        }
+        for (int i = 0; inside < 16 && i < inside; i++)
+            strip[left + i] = input[y * width + i];
+        for (int i = left + inside; i < stride; i++)
+            strip[i] = zero;
+    }
+}
+
+/* Two numbers to all eight pairs, in one instruction: gcc makes two of what clang makes one of. */
+static inline __m256i lenet_pair(const int16_t *from)
+{
+#if defined(__clang__)
+    return _mm256_broadcastd_epi32(_mm_loadu_si32(from));
+#else
+    return _mm256_castps_si256(_mm256_broadcast_ss((const float *)(const void *)from));
+#endif
+}
+
+/* Four codes of each of eight channels to one; or, without pooling, to `count` pixels of the output. */
+LENET_KERNEL void lenet_finish8(const lenet_convolution *layer, __m256i a, __m256i b, __m256i c, __m256i d, int filter,
+                                int count, uint8_t *output)
+{
+    const __m256i bias = _mm256_loadu_si256((const __m256i *)(const void *)(layer->bias + filter));
+    const size_t filters = (size_t)LENET_MIN(8, layer->filters - filter);
+    const float *scale = layer->scale + filter;
+    const int zero = layer->output_zero;
+    uint8_t codes[4][16];
+
+    if (layer->pooling == LENET_MAX_2X2) { /* of the sums: requantization keeps their order */
+        const __m256i greatest = _mm256_max_epi32(_mm256_max_epi32(a, b), _mm256_max_epi32(c, d));
+        const __m128i code = lenet_requantize8(_mm256_add_epi32(greatest, bias), scale, zero);
+        _mm_storeu_si128((__m128i *)(void *)codes[0], code);
+        if (layer->table)
+            for (size_t f = 0; f < filters; f++)
+                codes[0][f] = layer->table[codes[0][f]];
+        memcpy(output + filter, codes[0], filters);
+        return;
+    }
+    _mm_storeu_si128((__m128i *)(void *)codes[0], lenet_requantize8(_mm256_add_epi32(a, bias), scale, zero));
+    _mm_storeu_si128((__m128i *)(void *)codes[1], lenet_requantize8(_mm256_add_epi32(b, bias), scale, zero));
+    _mm_storeu_si128((__m128i *)(void *)codes[2], lenet_requantize8(_mm256_add_epi32(c, bias), scale, zero));
+    _mm_storeu_si128((__m128i *)(void *)codes[3], lenet_requantize8(_mm256_add_epi32(d, bias), scale, zero));
+    if (layer->pooling == LENET_AVERAGE_2X2) {
+        const float *values = layer->values;
+        for (size_t f = 0; f < filters; f++)
+            output[(size_t)filter + f] = lenet_average4(layer, values[codes[0][f]], values[codes[1][f]],
+                                                        values[codes[2][f]], values[codes[3][f]]);
+        return;
+    }
+    for (int i = 0; i < count; i++, output += layer->filters) {
+        if (layer->table)
+            for (size_t f = 0; f < filters; f++)
+                codes[i][f] = layer->table[codes[i][f]];
+        memcpy(output + filter, codes[i], filters);
+    }
+}
+
+/* Sums of products over a window for sixteen channels of four pixels, whose windows begin at p0 to p3. */
+LENET_KERNEL void lenet_4_pixels(const lenet_convolution *layer, const int16_t *p0, const int16_t *p1,
+                                 const int16_t *p2, const int16_t *p3, int stride, int filter, int count,
+                                 uint8_t *output)
+{
+    const int pairs = (layer->kernel_width * layer->channels + 1) / 2;
+    const int16_t *w = layer->pairs + filter * layer->kernel_height * pairs * 2;
+    const int second = layer->kernel_height * pairs * 16;
+    __m256i a0 = _mm256_setzero_si256(), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
+
+    for (int y = 0; y < layer->kernel_height; y++) {
+        LENET_UNROLL
+        for (int i = 0; i < pairs; i++, w += 16) {
+            const __m256i w0 = _mm256_loadu_si256((const __m256i *)(const void *)w);
+            const __m256i w1 = _mm256_loadu_si256((const __m256i *)(const void *)(w + second));
+            const int at = y * stride + 2 * i;
+            const __m256i a = lenet_pair(p0 + at), b = lenet_pair(p1 + at);
+            const __m256i c = lenet_pair(p2 + at), d = lenet_pair(p3 + at);
+            a0 = lenet_multiply_add(a0, a, w0), a1 = lenet_multiply_add(a1, a, w1);
+            b0 = lenet_multiply_add(b0, b, w0), b1 = lenet_multiply_add(b1, b, w1);
+            c0 = lenet_multiply_add(c0, c, w0), c1 = lenet_multiply_add(c1, c, w1);
+            d0 = lenet_multiply_add(d0, d, w0), d1 = lenet_multiply_add(d1, d, w1);
+        }
+    }
+    lenet_finish8(layer, a0, b0, c0, d0, filter, count, output);
+    lenet_finish8(layer, a1, b1, c1, d1, filter + 8, count, output);
+}
+
+/* The same for eight channels of eight pixels: those at p0 to p3, and as many `next` values further. */
+LENET_KERNEL void lenet_8_pixels(const lenet_convolution *layer, const int16_t *p0, const int16_t *p1,
+                                 const int16_t *p2, const int16_t *p3, int stride, int filter, int count,
+                                 uint8_t *output, int next, int next_count, uint8_t *next_output)
+{
+    const int pairs = (layer->kernel_width * layer->channels + 1) / 2;
+    const int16_t *w = layer->pairs + filter * layer->kernel_height * pairs * 2;
+    __m256i a0 = _mm256_setzero_si256(), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
+
+    for (int y = 0; y < layer->kernel_height; y++) {
+        LENET_UNROLL
+        for (int i = 0; i < pairs; i++, w += 16) {
+            const __m256i w0 = _mm256_loadu_si256((const __m256i *)(const void *)w);
+            const int at = y * stride + 2 * i;
+            a0 = lenet_multiply_add(a0, lenet_pair(p0 + at), w0);
+            b0 = lenet_multiply_add(b0, lenet_pair(p1 + at), w0);
+            c0 = lenet_multiply_add(c0, lenet_pair(p2 + at), w0);
+            d0 = lenet_multiply_add(d0, lenet_pair(p3 + at), w0);
+            a1 = lenet_multiply_add(a1, lenet_pair(p0 + next + at), w0);
+            b1 = lenet_multiply_add(b1, lenet_pair(p1 + next + at), w0);
+            c1 = lenet_multiply_add(c1, lenet_pair(p2 + next + at), w0);
+            d1 = lenet_multiply_add(d1, lenet_pair(p3 + next + at), w0);
+        }
+    }
+    lenet_finish8(layer, a0, b0, c0, d0, filter, count, output);
+    lenet_finish8(layer, a1, b1, c1, d1, filter, next_count, next_output);
+}
+
+/* `work` holds the rows of the input that one row of the output depends on. */
+LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *input, uint8_t *output, int16_t *work)
+{
+    const int pooled = layer->pooling != LENET_NO_POOLING;
+    const int high = pooled ? 2 : 1, wide = pooled ? 2 : 4, across = pooled ? layer->columns / 2 * 2 : layer->columns;
+    const int stride = ((layer->columns - 1) * layer->stride_x + layer->kernel_width) * layer->channels + 1;
+    const int step = layer->stride_x * layer->channels, down = pooled ? layer->stride_y * stride : 2 * step;
+    const int count = (high - 1) * layer->stride_y + layer->kernel_height;
+    const int pixels = pooled ? 1 : 4; /* that a group of four writes */
+
+    for (int y = 0; y + high <= layer->rows; y += high) {
+        const int last = across - (pooled ? 2 : LENET_MIN(4, across));
+        int filter = 0;
+        lenet_strip(layer, input, y * layer->stride_y - layer->pad_top, count, stride, work);
+        for (; layer->filters - filter > 8; filter += 16) {
+            for (int x = 0; x < across; x += wide) {
+                const int at = LENET_MIN(x, last);
+                const int16_t *p = work + at * step;
+                lenet_4_pixels(layer, p, p + step, p + down, p + down + step, stride, filter,
+                               LENET_MIN(pixels, across), output + at / (pooled ? 2 : 1) * layer->filters);
+            }
+        }
+        if (filter < layer->filters) {
+            for (int x = 0; x < across; x += 2 * wide) {
+                const int at = LENET_MIN(x, last), then = LENET_MIN(x + wide, last);
+                const int16_t *p = work + at * step;
+                lenet_8_pixels(layer, p, p + step, p + down, p + down + step, stride, filter,
+                               LENET_MIN(pixels, across), output + at / (pooled ? 2 : 1) * layer->filters,
+                               (then - at) * step, LENET_MIN(pixels, across),
+                               output + then / (pooled ? 2 : 1) * layer->filters);
+            }
+        }
+        output += across / (pooled ? 2 : 1) * layer->filters;
+    }
+}
+
+#else
+
+/* The window of output (y, x) as one row of 16-bit numbers, the zero point where it leaves the input. */
+LENET_KERNEL void lenet_patch(const lenet_convolution *layer, const uint8_t *input, int y, int x, int16_t *patch)
+{
+    const int length = layer->kernel_width * layer->channels;
+    const int top = y * layer->stride_y - layer->pad_top, left = x * layer->stride_x - layer->pad_left;
+    const int across = left >= 0 && left + layer->kernel_width <= layer->width;
+
+    for (int row = 0; row < layer->kernel_height; row++, patch += length) {
+        const int inside = top + row >= 0 && top + row < layer->height;
+        const int start = ((top + row) * layer->width + left) * layer->channels;
+        if (inside && across) {
+            for (int i = 0; i < length; i++)
+                patch[i] = input[start + i];
+        } else {
+            for (int i = 0; i < length; i++) {
+                const int column = left + i / layer->channels;
+                patch[i] = inside && column >= 0 && column < layer->width ? input[start + i]
+                                                                          : (int16_t)layer->input_zero;
+            }
+        }
+    }
+}
+
+/* `work` holds four windows: those of one pooled pixel, or of four neighbours, share every weight that is read. */
+LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *input, uint8_t *output, int16_t *work)
+{
+    const int pooled = layer->pooling != LENET_NO_POOLING;
+    const int high = pooled ? 2 : 1, wide = pooled ? 2 : 4, across = pooled ? layer->columns / 2 * 2 : layer->columns;
+    const int window = layer->kernel_height * layer->kernel_width * layer->channels;
+    const int taps = LENET_WHOLE_ROWS ? layer->pitch : window;
+
+    memset(work, 0, 4u * (size_t)layer->pitch * sizeof *work);
+    for (int y = 0; y + high <= layer->rows; y += high) {
+        for (int x = 0; x < across; x += wide) {
+            const int pixels = pooled ? 1 : LENET_MIN(4, across - x);
+            for (int i = 0; i < (pooled ? 4 : pixels); i++)
+                lenet_patch(layer, input, y + i / wide, x + i % wide, work + i * layer->pitch);
+            for (int f = 0; f < layer->filters; f++) {
+                const int32_t bias = layer->bias[f];
+                const float scale = layer->scale[f];
+                int32_t sums[4] = {bias, bias, bias, bias};
+                uint8_t codes[4];
+
+                lenet_dot4(layer->weights + f * layer->pitch, work, taps, layer->pitch, sums);
+                if (layer->pooling == LENET_MAX_2X2) { /* of the sums: requantization keeps their order */
+                    const int32_t upper = LENET_MAX(sums[0], sums[1]), lower = LENET_MAX(sums[2], sums[3]);
+                    codes[0] = lenet_requantize(LENET_MAX(upper, lower), scale, layer->output_zero);
+                    output[f] = layer->table ? layer->table[codes[0]] : codes[0];
+                    continue;
+                }
+                for (int i = 0; i < 4; i++)
+                    codes[i] = lenet_requantize(sums[i], scale, layer->output_zero);
+                if (layer->pooling == LENET_AVERAGE_2X2) {
+                    const float *values = layer->values;
+                    output[f] = lenet_average4(layer, values[codes[0]], values[codes[1]], values[codes[2]],
+                                               values[codes[3]]);
+                    continue;
+                }
+                for (int i = 0; i < pixels; i++)
+                    output[i * layer->filters + f] = layer->table ? layer->table[codes[i]] : codes[i];
+            }
+            output += pixels * layer->filters;
+        }
+    }
+}
+
+#endif

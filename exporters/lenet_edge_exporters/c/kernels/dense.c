@@ -1,0 +1,82 @@
+/* ---------------------------------------------------------------- dense layers */
+
+typedef struct {
+    int inputs, outputs;
+    int pitch;             /* from one output's weights to the next: inputs, padded to 16 by zeros */
+    int output_zero;       /* zero point */
+    const int8_t *weights; /* [outputs][pitch] */
+    const int32_t *bias;   /* [outputs], with the input's zero point folded in; padded to 8 by zeros */
+    const float *scale;    /* [outputs], input scale * weight scale (/ output scale); padded to 8 by zeros */
+    const uint8_t *table;  /* code -> code, the activation function; NULL: none but saturation */
+} lenet_dense;
+
+#if LENET_AVX2
+
+/* Sums of products of four rows of weights with the same input. */
+LENET_KERNEL __m128i lenet_4_rows(const lenet_dense *layer, const int16_t *input, int row)
+{
+    const int8_t *w0 = layer->weights + LENET_MIN(row, layer->outputs - 1) * layer->pitch;
+    const int8_t *w1 = layer->weights + LENET_MIN(row + 1, layer->outputs - 1) * layer->pitch;
+    const int8_t *w2 = layer->weights + LENET_MIN(row + 2, layer->outputs - 1) * layer->pitch;
+    const int8_t *w3 = layer->weights + LENET_MIN(row + 3, layer->outputs - 1) * layer->pitch;
+    __m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0;
+
+    for (int i = 0; i < layer->pitch; i += 16) {
+        const __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(input + i));
+        s0 = lenet_multiply_add(s0, x, _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w0 + i))));
+        s1 = lenet_multiply_add(s1, x, _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w1 + i))));
+        s2 = lenet_multiply_add(s2, x, _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w2 + i))));
+        s3 = lenet_multiply_add(s3, x, _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w3 + i))));
+    }
+    s0 = _mm256_hadd_epi32(_mm256_hadd_epi32(s0, s1), _mm256_hadd_epi32(s2, s3));
+    return _mm_add_epi32(_mm256_castsi256_si128(s0), _mm256_extracti128_si256(s0, 1));
+}
+
+/* Eight outputs from `row` on, with the bias. */
+LENET_KERNEL __m256i lenet_8_rows(const lenet_dense *layer, const int16_t *input, int row)
+{
+    const __m128i low = lenet_4_rows(layer, input, row), high = lenet_4_rows(layer, input, row + 4);
+    const __m256i bias = _mm256_loadu_si256((const __m256i *)(const void *)(layer->bias + row));
+
+    return _mm256_add_epi32(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1), bias);
+}
+
+#else
+
+LENET_KERNEL int32_t lenet_row(const lenet_dense *layer, const int16_t *input, int row)
+{
+    const int8_t *weights = layer->weights + row * layer->pitch;
+    int32_t sum = layer->bias[row];
+
+#if LENET_NEON
+    int32x4_t s0 = vdupq_n_s32(0), s1 = s0;
+
+    for (int i = 0; i < layer->pitch; i += 16) {
+        s0 = lenet_multiply_add(s0, vld1q_s16(input + i), vmovl_s8(vld1_s8(weights + i)));
+        s1 = lenet_multiply_add(s1, vld1q_s16(input + i + 8), vmovl_s8(vld1_s8(weights + i + 8)));
+    }
+    sum += lenet_total(vaddq_s32(s0, s1));
+#elif LENET_DSP
+    for (int i = 0; i < layer->inputs; i += 4) {
+        uint32_t first, second;
+        lenet_widen(weights + i, &first, &second);
+        sum = __smlad((int16x2_t)lenet_word(input + i), (int16x2_t)first, sum);
+        sum = __smlad((int16x2_t)lenet_word(input + i + 2), (int16x2_t)second, sum);
+    }
+#else
+    for (int i = 0; i < (LENET_WHOLE_ROWS ? layer->pitch : layer->inputs); i++)
+        sum += (int16_t)weights[i] * input[i];
+#endif
+    return sum;
+}
+
+#endif
+
+/* The input in 16 bits, with zeros up to the pitch. */
+LENET_KERNEL void lenet_widen_input(const lenet_dense *layer, const uint8_t *input, int16_t *work)
+{
+    for (int i = 0; i < layer->inputs; i++)
+        work[i] = input[i];
+    for (int i = layer->inputs; i < layer->pitch; i++)
+        work[i] = 0;
+}

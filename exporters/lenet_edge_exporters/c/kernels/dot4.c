@@ -1,0 +1,53 @@
+#if !LENET_AVX2
+
+/* sums[i] += weights * patch i, for four patches of `pitch` values, of which the first `taps` count. What follows them
+ * is zero in the weights. */
+LENET_KERNEL void lenet_dot4(const lenet_weight *weights, const int16_t *patches, int taps, int pitch, int32_t sums[4])
+{
+    const int16_t *p0 = patches, *p1 = p0 + pitch, *p2 = p1 + pitch, *p3 = p2 + pitch;
+
+#if LENET_NEON
+    int32x4_t s0 = vdupq_n_s32(0), s1 = s0, s2 = s0, s3 = s0;
+
+    for (int i = 0; i < taps; i += 8) {
+        const int16x8_t w = vmovl_s8(vld1_s8(weights + i));
+        s0 = lenet_multiply_add(s0, vld1q_s16(p0 + i), w);
+        s1 = lenet_multiply_add(s1, vld1q_s16(p1 + i), w);
+        s2 = lenet_multiply_add(s2, vld1q_s16(p2 + i), w);
+        s3 = lenet_multiply_add(s3, vld1q_s16(p3 + i), w);
+    }
+    sums[0] += lenet_total(s0);
+    sums[1] += lenet_total(s1);
+    sums[2] += lenet_total(s2);
+    sums[3] += lenet_total(s3);
+#elif LENET_DSP
+    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+
+    for (int i = 0; i < taps; i += 4) {
+        uint32_t first, second;
+        lenet_widen(weights + i, &first, &second);
+        s0 = __smlad((int16x2_t)lenet_word(p0 + i), (int16x2_t)first, s0);
+        s1 = __smlad((int16x2_t)lenet_word(p1 + i), (int16x2_t)first, s1);
+        s2 = __smlad((int16x2_t)lenet_word(p2 + i), (int16x2_t)first, s2);
+        s3 = __smlad((int16x2_t)lenet_word(p3 + i), (int16x2_t)first, s3);
+        s0 = __smlad((int16x2_t)lenet_word(p0 + i + 2), (int16x2_t)second, s0);
+        s1 = __smlad((int16x2_t)lenet_word(p1 + i + 2), (int16x2_t)second, s1);
+        s2 = __smlad((int16x2_t)lenet_word(p2 + i + 2), (int16x2_t)second, s2);
+        s3 = __smlad((int16x2_t)lenet_word(p3 + i + 2), (int16x2_t)second, s3);
+    }
+    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+#else
+    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+
+    for (int i = 0; i < taps; i++) {
+        const int16_t w = weights[i];
+        s0 += w * p0[i];
+        s1 += w * p1[i];
+        s2 += w * p2[i];
+        s3 += w * p3[i];
+    }
+    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+#endif
+}
+
+#endif

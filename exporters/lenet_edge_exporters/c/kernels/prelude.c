@@ -1,0 +1,67 @@
+/* ---------------------------------------------------------------- arithmetic */
+
+#if defined(__FAST_MATH__)
+#error "lenet.c needs IEEE 754 arithmetic: build it without -ffast-math"
+#endif
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0 && __FLT_EVAL_METHOD__ != 16
+#error "float has to be evaluated as float: build with -msse2 -mfpmath=sse on 32-bit x86"
+#endif
+
+/* The instruction set, by the compiler's own macros. -DLENET_PLAIN_C leaves all of them out. */
+#if defined(LENET_PLAIN_C)
+#elif defined(__AVX2__)
+#define LENET_AVX2 1
+#include <immintrin.h>
+#elif defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
+#define LENET_NEON 1
+#include <arm_neon.h>
+#elif defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_BIG_ENDIAN)
+#define LENET_DSP 1
+#include <arm_acle.h>
+#endif
+#ifndef LENET_AVX2
+#define LENET_AVX2 0
+#endif
+#ifndef LENET_NEON
+#define LENET_NEON 0
+#endif
+#ifndef LENET_DSP
+#define LENET_DSP 0
+#endif
+
+/* Where a compiler makes vectors of plain C by itself, it wants whole rows, zeros at their end included, and a
+ * convolution's weights as wide as what they are multiplied with; elsewhere fewer numbers in fewer bytes are better. */
+#if !LENET_NEON && !LENET_DSP && (defined(__SSE2__) || defined(__wasm_simd128__))
+#define LENET_WHOLE_ROWS 1
+typedef int16_t lenet_weight;
+#else
+#define LENET_WHOLE_ROWS 0
+typedef int8_t lenet_weight;
+#endif
+
+/* Kernels are inlined into one function a layer, whose sizes are then constants; -Os keeps one copy of each. */
+#if defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
+#define LENET_KERNEL static inline __attribute__((always_inline))
+#else
+#define LENET_KERNEL static
+#endif
+
+/* gcc has to be asked to unroll a short loop; clang does it anyway. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#define LENET_UNROLL _Pragma("GCC unroll 16")
+#else
+#define LENET_UNROLL
+#endif
+
+#define LENET_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define LENET_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* A float in -2^22 .. 2^22 to the nearest integer, ties to even: adding 1.5 * 2^23 leaves it in the low bits. */
+static inline int32_t lenet_round(float value)
+{
+    const float shifted = value + 12582912.0f;
+    int32_t bits;
+
+    memcpy(&bits, &shifted, sizeof bits);
+    return bits - 0x4B400000;
+}

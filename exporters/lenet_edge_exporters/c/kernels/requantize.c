@@ -1,0 +1,46 @@
+/* A sum to the code of an activation. The product is rounded to float once, then to an integer, ties to even: the
+ * bounds between the two keep a compiler from fusing product and rounding into one step (FMA). */
+
+#if LENET_AVX2
+
+/* sum + x * w over pairs of 16-bit numbers: exact, and nothing saturates. */
+static inline __m256i lenet_multiply_add(__m256i sum, __m256i x, __m256i w)
+{
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+    return _mm256_dpwssd_epi32(sum, x, w);
+#elif defined(__AVXVNNI__)
+    return _mm256_dpwssd_avx_epi32(sum, x, w);
+#else
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
+#if defined(__GNUC__) && !defined(__clang__)
+    __asm__("" : "+x"(sum)); /* keeps gcc from copying every sum to another register and back */
+#endif
+    return sum;
+#endif
+}
+
+/* lenet_requantize for eight channels; the codes stand in the low 8 bytes. */
+static inline __m128i lenet_requantize8(__m256i sums, const float *scale, int zero_point)
+{
+    const __m256 low = _mm256_set1_ps((float)(0 - zero_point)), high = _mm256_set1_ps((float)(255 - zero_point));
+    const __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), _mm256_loadu_ps(scale));
+    const __m256i rounded = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(value, low), high));
+    const __m256i codes = _mm256_add_epi32(rounded, _mm256_set1_epi32(zero_point));
+    const __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1));
+
+    return _mm_packus_epi16(halves, halves);
+}
+
+#else
+
+static inline uint8_t lenet_requantize(int32_t sum, float scale, int zero_point)
+{
+    const float low = (float)(0 - zero_point), high = (float)(255 - zero_point);
+    float value = (float)sum * scale;
+
+    value = value > low ? value : low;
+    value = value < high ? value : high;
+    return (uint8_t)(lenet_round(value) + zero_point);
+}
+
+#endif

@@ -1,0 +1,74 @@
+"""The table of operators: how each ONNX operator of a quantized graph is read.
+
+To add one: a module with a dataclass that follows `program.Step` and a function that reads the node into it; a kernel
+in `kernels/`; a row here; and a net that uses it in tests/test_c_export.py, whose oracle is onnxruntime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from lenet_edge_exporters.c import convolution, dense, lookup, pooling
+from lenet_edge_exporters.c.program import Codes, Node, Step, Stored, Unrounded, Value
+
+Read = Callable[[Node], Value | tuple[Step, Value]]
+
+
+def dequantize(node: Node) -> Value:
+    """DequantizeLinear says how codes are to be read, and computes nothing."""
+    codes, scale, *rest = node.inputs
+    if isinstance(codes, Codes):
+        return replace(codes, scale=np.float32(_scalar(scale)), zero_point=int(_scalar(rest[0])) if rest else 0)
+    if not isinstance(codes, np.ndarray) or not isinstance(scale, np.ndarray):
+        raise node.refuse("of values that are not 8-bit codes")
+    node.require("axis", 0, 1)
+    zero_point = rest[0] if rest else np.zeros((), codes.dtype)
+    return Stored(codes, scale, np.asarray(zero_point))
+
+
+def quantize(node: Node) -> Value | tuple[Step, Value]:
+    """QuantizeLinear rounds what was computed to codes."""
+    value, scale, zero_point = node.inputs[0], np.float32(_scalar(node.inputs[1])), int(_scalar(node.inputs[2]))
+    if isinstance(value, Unrounded):
+        return value.quantized(scale, zero_point), Codes(value.shape, scale, zero_point)
+    if isinstance(value, Codes) and (value.scale, value.zero_point) == (scale, zero_point):
+        return value
+    raise node.refuse("of values that are codes of another scale")
+
+
+def flatten(node: Node) -> Value:
+    """Reshape and Flatten of an image to a row, which moves nothing."""
+    codes = node.codes()
+    if node.op_type == "Flatten":
+        node.require("axis", 1)
+    elif not isinstance(node.inputs[1], np.ndarray) or list(node.inputs[1][1:]) != [int(np.prod(codes.shape))]:
+        raise node.refuse("to anything but a row for each image")
+    return replace(codes, flattened=True)
+
+
+def same(node: Node) -> Value:
+    """What computes nothing in a finished network."""
+    return node.inputs[0]
+
+
+def _scalar(value: Value) -> float:
+    assert isinstance(value, np.ndarray)
+    return float(value.item())
+
+
+OPERATORS: dict[str, Read] = {
+    "DequantizeLinear": dequantize,
+    "QuantizeLinear": quantize,
+    "Conv": convolution.read,
+    "Gemm": dense.read,
+    "MaxPool": pooling.read_max,
+    "AveragePool": pooling.read_average,
+    "Sigmoid": lookup.reader(lookup.sigmoid),
+    "Relu": lookup.reader(lookup.relu),
+    "Reshape": flatten,
+    "Flatten": flatten,
+    "Identity": same,
+}

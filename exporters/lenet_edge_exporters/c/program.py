@@ -1,0 +1,181 @@
+"""A quantized network as a chain of steps, each of which turns codes into codes, or at the end into logits.
+
+Codes are uint8 and stand for scale * (code - zero_point). Images lie in memory channels last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_edge_exporters.c.constants import Constants
+from lenet_edge_runtime.errors import LenetEdgeError
+
+Scale = np.float32
+
+
+class UnsupportedError(LenetEdgeError):
+    """A graph that the C export cannot express; the message names the operator."""
+
+
+class Step(Protocol):
+    """One kernel's call with its constants."""
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Files of C that it needs."""
+
+    @property
+    def output_size(self) -> int:
+        """Values that it writes: codes, a byte each, or logits."""
+
+    @property
+    def macs(self) -> int:
+        """Multiplications of one image."""
+
+    @property
+    def work(self) -> int:
+        """16-bit numbers of scratch that it needs besides input and output."""
+
+    def declare(self, name: str, constants: Constants, /) -> str:
+        """Declare its arrays; return the C text of what `call` refers to."""
+
+    def call(self, name: str, source: str, target: str) -> str:
+        """The C statement that runs it."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A tensor of codes; `shape` is (channels, height, width), or (n,). `flattened`: ONNX sees a row of numbers."""
+
+    shape: tuple[int, ...]
+    scale: Scale
+    zero_point: int
+    flattened: bool = False
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A dequantized constant: weights with a scale and a zero point for each channel, or a bias."""
+
+    codes: NDArray[Any]
+    scale: NDArray[np.float32]
+    zero_point: NDArray[Any]
+
+    @property
+    def centred(self) -> NDArray[np.int64]:
+        """codes - zero_point, which is what the numbers are in units of their scale."""
+        per_channel = (-1,) + (1,) * (self.codes.ndim - 1) if self.zero_point.ndim else ()
+        return self.codes.astype(np.int64) - self.zero_point.astype(np.int64).reshape(per_channel)
+
+
+@dataclass(frozen=True)
+class Unrounded:
+    """What a step computes before it is rounded to codes: `quantized` gives the step once scale and zero are known."""
+
+    shape: tuple[int, ...]
+    quantized: Callable[[Scale, int], Step]
+    as_logits: Callable[[], Step] | None = None
+
+
+Value = NDArray[Any] | Codes | Stored | Unrounded
+
+
+@dataclass(frozen=True)
+class Node:
+    """An ONNX node with its inputs as they were read."""
+
+    op_type: str
+    name: str
+    inputs: list[Value]
+    attributes: Mapping[str, Any]
+
+    def refuse(self, why: str) -> UnsupportedError:
+        """The error for what this node asks and the C export has not."""
+        where = f" ({self.name})" if self.name else ""
+        return UnsupportedError(f"the C export has no {self.op_type}{where} {why}; export this net as int8 ONNX")
+
+    def codes(self) -> Codes:
+        """The first input, which has to be codes that an earlier step gave."""
+        if not isinstance(self.inputs[0], Codes):
+            raise self.refuse("on values that are not 8-bit codes")
+        return self.inputs[0]
+
+    def image(self) -> Codes:
+        """The first input, which has to be codes of an image."""
+        codes = self.codes()
+        if len(codes.shape) != 3 or codes.flattened:
+            raise self.refuse(f"on a tensor of shape {codes.shape}")
+        return codes
+
+    def require(self, attribute: str, *allowed: Any) -> None:
+        """Refuse an attribute whose value is none of these; an absent one is at its default and fine."""
+        value = self.attributes.get(attribute, allowed[0])
+        if value not in allowed:
+            raise self.refuse(f"with {attribute} {value}")
+
+    def pair(self, attribute: str) -> tuple[int, int]:
+        """Two numbers, for height and width; 1 where the node does not say."""
+        first, second = self.attributes.get(attribute, [1, 1])
+        return int(first), int(second)
+
+    def pads(self) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right."""
+        self.require("auto_pad", b"NOTSET", b"VALID")
+        top, left, bottom, right = self.attributes.get("pads", [0, 0, 0, 0])
+        return int(top), int(left), int(bottom), int(right)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window over an image: its input, its size, its steps and what surrounds the image."""
+
+    channels: int
+    height: int
+    width: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int]  # top, left, bottom, right
+
+    @property
+    def rows(self) -> int:
+        """Windows from top to bottom."""
+        return (self.height + self.pads[0] + self.pads[2] - self.kernel[0]) // self.strides[0] + 1
+
+    @property
+    def columns(self) -> int:
+        """Windows from left to right."""
+        return (self.width + self.pads[1] + self.pads[3] - self.kernel[1]) // self.strides[1] + 1
+
+    @property
+    def is_2x2(self) -> bool:
+        """Whether windows are 2 x 2 and lie side by side."""
+        return self.kernel == self.strides == (2, 2) and not any(self.pads)
+
+    def fields(self) -> list[str]:
+        """The initializers that all structures with a window begin with; no padding for average pooling."""
+        values = [self.height, self.width, self.channels, *self.kernel, *self.strides]
+        names = ["height", "width", "channels", "kernel_height", "kernel_width", "stride_y", "stride_x"]
+        return [f".{name} = {value}" for name, value in zip(names, values, strict=True)]
+
+
+def window_of(node: Node, image: Codes, kernel: tuple[int, int]) -> Window:
+    """The window that a convolution or pooling node slides over its input."""
+    channels, height, width = image.shape
+    node.require("dilations", [1, 1])
+    return Window(channels, height, width, kernel, node.pair("strides"), node.pads())
+
+
+def structure(c_type: str, name: str, fields: list[str]) -> str:
+    """A constant of one of the kernels' types."""
+    return f"static const {c_type} {name} = {{\n    " + ",\n    ".join(fields) + ",\n};\n"
+
+
+def padded(values: NDArray[Any], multiple: int) -> NDArray[Any]:
+    """Values with zeros after the last axis up to a multiple."""
+    missing = -values.shape[-1] % multiple
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])

@@ -1,0 +1,60 @@
+/* @TITLE@: an image classifier in 8-bit integers, as C99.
+ *
+ * Written by lenet-edge @VERSION@; do not edit, export again.
+ * Weights: @WEIGHTS_ORIGIN@
+ *
+ * An image is @CHANNELS@ x @HEIGHT@ x @WIDTH@ grey levels or colour planes, one byte a pixel, row by row, @POLARITY@.
+ * It is given as it comes from the camera: padding and normalisation are part of the network.
+ *
+ *     static lenet_scratch scratch;
+ *     float logits[LENET_CLASSES];
+ *     lenet_predict(pixels, logits, &scratch);
+ *     puts(lenet_labels[lenet_best(logits)]);
+ *
+ * Nothing is allocated and nothing global is written: calls with scratch of their own may run at the same time. The
+ * logits are the same, bit for bit, whatever the compiler, its options (but -ffast-math) and the processor.
+ */
+#ifndef LENET_H
+#define LENET_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LENET_EXPORTER_VERSION "@VERSION@"
+#define LENET_WEIGHTS_SHA256 "@SHA256@" /* of all constants below */
+
+#define LENET_CHANNELS @CHANNELS@
+#define LENET_HEIGHT @HEIGHT@
+#define LENET_WIDTH @WIDTH@
+#define LENET_PIXELS @PIXELS@ /* bytes of one image */
+#define LENET_CLASSES @CLASSES@
+#define LENET_MACS @MACS@ /* multiplications for one image */
+
+/* What one call needs besides its input and output: @SCRATCH@ bytes of RAM, whose content means nothing between calls. */
+typedef struct {
+    int16_t work[@WORK@];
+    uint8_t activations[@ACTIVATIONS@];
+} lenet_scratch;
+
+/* The names of the classes, in UTF-8. */
+extern const char *const lenet_labels[LENET_CLASSES];
+
+/* Classify one image.
+ *
+ *   pixels   LENET_PIXELS bytes
+ *   logits   LENET_CLASSES numbers are written: the greater, the likelier. Their softmax gives probabilities.
+ *   scratch  this call's own
+ */
+void lenet_predict(const uint8_t *pixels, float *logits, lenet_scratch *scratch);
+
+/* The index of the greatest of LENET_CLASSES logits; of equal ones, the first. */
+int lenet_best(const float *logits);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,92 @@
+"""WebAssembly from the same C: one module of some 70 kB and a loader of 1 kB, for browsers and Node.
+
+`lenet.mjs` exports `load(source)`, which resolves to an object with `predict(pixels) -> logits`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_edge_exporters.c import folder, toolchain
+from lenet_edge_exporters.job import ExportJob, LoadedModel
+from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
+from lenet_edge_runtime.spec import PREFIX
+
+NODE_SCRIPT = """
+import { load } from "./lenet.mjs";
+import { readFileSync, writeFileSync } from "node:fs";
+const network = await load(readFileSync("lenet.wasm"));
+writeFileSync(1, new Uint8Array(network.predict(new Uint8Array(readFileSync(0))).buffer));
+"""
+
+
+def export(job: ExportJob) -> dict[str, bytes]:
+    """The folder's files by name; raises CompilerError where nothing compiles C to WebAssembly."""
+    made = folder.build(job)
+    files = folder.render(job, made)
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        for name in ("lenet.h", "lenet.c"):
+            (place / name).write_bytes(files[name])
+        for name in ("lenet_wasm.c", "string.h"):
+            (place / name).write_text(folder.template(name), encoding="utf-8")
+        module = toolchain.compile_wasm(place, place / "lenet.wasm").read_bytes()
+    metadata = {**made.metadata, PREFIX + "format": json.dumps("wasm")}
+    return {
+        "lenet.wasm": module,
+        "lenet.mjs": folder.filled("lenet.mjs", job, made),
+        "lenet.json": (json.dumps(metadata, sort_keys=True, indent=1) + "\n").encode(),
+    }
+
+
+def load(path: Path, threads: int = 1) -> LoadedModel:
+    """Open the folder in Node and replay its known answers; `threads` means nothing to it.
+
+    Raises ModelFileError for another folder or where there is no Node, GateError where an answer differs by a bit.
+    """
+    del threads
+    model = NodeModel(path)
+    answers = KnownAnswers.from_json(model.metadata[KNOWN_ANSWERS])
+    if not np.array_equal(model.logits(answers.pixels), answers.logits):
+        raise GateError(f"{path}: in Node it gives other logits than onnxruntime; report it with its lenet.wasm")
+    return model
+
+
+class NodeModel:
+    """A folder of this format, run by a Node of its own for each call: for checks, not for timing."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.metadata: dict[str, str] = json.loads((path / "lenet.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelFileError(f"{path} is no folder of the wasm export ({error})") from None
+        self._files = {name: (path / name).read_bytes() for name in ("lenet.wasm", "lenet.mjs")}
+        self._node = shutil.which("node")
+        if self._node is None:
+            raise ModelFileError("found no node to check the wasm export with; install Node.js 18 or newer")
+
+    def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Raw pixels, uint8 [n, c, h, w], to logits, float32 [n, classes]."""
+        with tempfile.TemporaryDirectory() as temporary:
+            for name, content in self._files.items():
+                (Path(temporary) / name).write_bytes(content)
+            (Path(temporary) / "run.mjs").write_text(NODE_SCRIPT, encoding="utf-8")
+            done = subprocess.run(
+                [str(self._node), "run.mjs"], input=pixels.tobytes(), capture_output=True, cwd=temporary, check=False
+            )
+        if done.returncode:
+            raise ModelFileError(f"node does not run the wasm export: {done.stderr.decode(errors='replace')[:200]}")
+        return np.frombuffer(done.stdout, "<f4").reshape(len(pixels), -1).astype(np.float32)
+
+    def bind(self, pixels: NDArray[np.uint8]) -> Callable[[], object]:
+        """A call through a new process: its time says nothing about the network."""
+        return lambda: self.logits(pixels)

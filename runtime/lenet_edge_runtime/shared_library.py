@@ -1,0 +1,82 @@
+"""A network built from the C export as a shared library, called through ctypes.
+
+The library is code of this machine and runs as soon as it is opened: open only those that you built or trust.
+"""
+
+import ctypes
+import functools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.spec import PREFIX, ModelSpec
+
+LIBRARY_SUFFIXES = (".so", ".dylib", ".dll")
+SCRATCH = PREFIX + "scratch_bytes"
+_Pointer = ctypes.c_void_p
+Images = NDArray[np.uint8] | NDArray[np.float32]  # as engines are given them; a library takes uint8 alone
+
+
+def is_library(path: Path | str) -> bool:
+    """Whether a file is a shared library, by its name."""
+    return Path(path).suffix in LIBRARY_SUFFIXES
+
+
+class SharedLibrary:
+    """`lenet.so`, opened once; `run` may be called from several threads. Raises ModelFileError for other files."""
+
+    def __init__(self, path: Path | str) -> None:
+        try:
+            library = ctypes.CDLL(str(Path(path).resolve()))
+            self._predict, describe = library.lenet_predict, library.lenet_metadata
+        except (OSError, AttributeError) as error:
+            raise ModelFileError(
+                f"{path} is not a shared library of the C export ({error}); build one by 'make lenet.so' in its folder"
+            ) from None
+        describe.restype = ctypes.c_char_p
+        self._predict.argtypes, self._predict.restype = [_Pointer, _Pointer, _Pointer], None
+        self.metadata: dict[str, str] = json.loads(describe())
+        self.spec = ModelSpec.from_metadata(self.metadata)
+        self.input = ("uint8", self.spec.pixel_shape)
+        self._scratch_bytes = int(self.metadata[SCRATCH])
+
+    def run(self, images: Images) -> NDArray[np.float32]:
+        """The logits, float32 [n, classes], of raw pixels, uint8 [n, channels, height, width]."""
+        return self.logits(images)
+
+    def logits(self, pixels: Images) -> NDArray[np.float32]:
+        """Run raw pixels, uint8 [n, channels, height, width]; return the logits, float32 [n, classes]."""
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != self.spec.pixel_shape:
+            raise ValueError(f"expected uint8 [n, {self.spec.pixel_shape}], got {pixels.dtype} {pixels.shape}")
+        call, found = self._bound(pixels)
+        call()
+        return found
+
+    def bind(self, pixels: Images) -> Callable[[], object]:
+        """The bare calls on `pixels`, one an image, for timing."""
+        return self._bound(pixels)[0]
+
+    def _bound(self, pixels: Images) -> tuple[Callable[[], object], NDArray[np.float32]]:
+        images = np.ascontiguousarray(pixels)
+        logits = np.empty((len(images), len(self.spec.labels)), np.float32)
+        scratch = np.empty(self._scratch_bytes // 8 + 1, np.uint64)  # of these calls alone, and aligned
+        calls = [
+            functools.partial(self._predict, image.ctypes.data, row.ctypes.data, scratch.ctypes.data)
+            for image, row in zip(images, logits, strict=True)
+        ]
+        # The arrays have to live as long as the calls, which know their addresses only.
+        return _Calls(calls, (images, logits, scratch)), logits
+
+
+class _Calls:
+    def __init__(self, calls: Sequence[Callable[[], object]], arrays: object) -> None:
+        self._arrays = arrays
+        self._calls = calls
+
+    def __call__(self) -> None:
+        for call in self._calls:
+            call()
