@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from conftest import CommandLine, exported
+from conftest import EVERYWHERE, CommandLine, exported
 from lenet_edge.datasets import ImageData
 from lenet_edge.evaluation import evaluate, most_frequent_confusions, score
 from lenet_edge.runs import Run
 from lenet_edge.statistics import wilson_interval
-from lenet_edge_exporters import FORMATS
 from lenet_edge_runtime.errors import DataError, ModelFileError
 from lenet_edge_runtime.spec import ModelSpec
 
@@ -158,7 +157,7 @@ def test_run_and_every_format(cli: CommandLine, digits_run: Run, digits: ImageDa
     assert of_run["accuracy"] == digits_run.read().metrics["test_accuracy"]
     assert (of_run["format"], of_run["dataset"], of_run["images"]) == ("pytorch", "digits", 599)
     assert np.array(of_run["confusion_matrix"]).sum() == len(digits.test_labels)
-    for name in FORMATS:
+    for name in EVERYWHERE:
         result = cli("evaluate", exported(digits_run, name), "--json")
         assert result.exit_code == 0, result.output
         of_file = json.loads(result.stdout)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from conftest import CommandLine, exported
+from conftest import EVERYWHERE, CommandLine, exported
 from lenet_edge.datasets import ImageData
 from lenet_edge.report import page
 from lenet_edge.report.charts import LABEL_HEIGHT, Dot, scatter
@@ -28,7 +28,6 @@ from lenet_edge.report.markup import Markup, tag
 from lenet_edge.report.pictures import NEGATIVE, POSITIVE, picture, signed_picture
 from lenet_edge.report.scales import Scale, spread
 from lenet_edge.runs import Run
-from lenet_edge_exporters import FORMATS
 
 VOID = {"img", "meta"}
 HOSTILE = ("<img src=x onerror=alert(1)>", "\"quoted\" & 'co' <b>", "]]></style><script>alert(2)")
@@ -117,7 +116,7 @@ def test_report_of_a_run_with_files(cli: CommandLine, digits_run: Run) -> None:
     found = check(html)
     text = " ".join("".join(found.text).split())
     assert f"{100 * digits_run.read().metrics['test_accuracy']:.2f} %" in text
-    for name in FORMATS:
+    for name in EVERYWHERE:
         file = exported(digits_run, name)
         assert file.name in text
         assert f"{file.stat().st_size / 1000:.1f} kB" in text
