@@ -56,8 +56,8 @@ class Convolution:
         window = self.window
         high = (window.strides[0] if self.pooled else 0) + window.kernel[0]
         pairs = ((window.columns - 1) * window.strides[1] + window.kernel[1]) * window.channels + 1
-        patches = 4 * self._rows().shape[1]
-        return max(4 * self._tight().shape[1], patches + high * self._stride, high * pairs)
+        patches = 4 * int(self._rows().shape[1])
+        return max(4 * int(self._tight().shape[1]), patches + high * self._stride, high * pairs)
 
     @property
     def _stride(self) -> int:
@@ -94,11 +94,12 @@ class Convolution:
                 f".values = {constants.array(f'{name}_values', values)}",
             ]
         length = self.weights.shape[2] * self.weights.shape[3]
+        whole = length + -length % ROW
         chosen = (
-            f"#if LENET_AVX2\n    .pairs = {name}_pairs,\n"
-            f"#elif LENET_WHOLE_ROWS\n    .strip = {self._stride},\n    .row = {length + -length % ROW},\n    .pitch = {rows.shape[1]},\n"
-            f"    .weights = {name}_rows,\n"
-            f"#else\n    .row = {length},\n    .pitch = {tight.shape[1]},\n    .weights = {name}_weights,\n#endif\n"
+            f"#if LENET_AVX2\n    .pairs = {name}_pairs,\n#elif LENET_WHOLE_ROWS\n"
+            f"    .strip = {self._stride},\n    .row = {whole},\n    .pitch = {rows.shape[1]},\n"
+            f"    .weights = {name}_rows,\n#else\n    .row = {length},\n    .pitch = {tight.shape[1]},\n"
+            f"    .weights = {name}_weights,\n#endif\n"
         )
         return structure("lenet_convolution", name, fields).replace("};\n", chosen + "};\n")
 
