@@ -7,11 +7,13 @@ ONNX files in the same interleaved rounds, called from Python like those. README
 """
 
 import argparse
+import itertools
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,8 @@ BUILDS = {
     "C, AVX2, -O3": ["-O3", "-mavx2"],
     "C, -O3 -march=native": ["-O3", "-march=native"],
 }
+FIRMWARE = Path(__file__).parent.parent / "tests" / "firmware"
+VARIED = 200  # images that a round goes through
 BASELINE = "onnxruntime float32"
 CORTEX_M4 = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", "-ffreestanding"]
 TEMPLATES = Path(toolchain.__file__).parent / "templates"
@@ -50,6 +54,7 @@ def main() -> None:
         timings = latencies(run, folder, data.test_pixels, arguments)
         print("\n".join(table(timings)))
         print(f"\n{device(folder)}")
+        print("\n".join(instructions(folder, data.test_pixels[:10])))
     versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
     compilers = ", ".join(version_of(name) for name in compilers_here())
     print(
@@ -74,7 +79,7 @@ def compilers_here() -> list[str]:
 
 
 def latencies(run: Run, folder: Path, pixels: np.ndarray, arguments: argparse.Namespace) -> dict[str, Timing]:
-    """Time every build and both ONNX files on one image; afterwards all of them answer up to 1,000 images."""
+    """Time every build and both ONNX files on different images; afterwards all of them answer 1,000."""
     files = {name: next(run.export_folder.glob(f"*-{run.read().dataset}{FORMATS[name].suffix}"))
              for name in ("onnx", "int8")}  # fmt: skip
     models = {BASELINE: lambda: Classifier(files["onnx"]), "onnxruntime int8": lambda: Classifier(files["int8"])}
@@ -84,13 +89,19 @@ def latencies(run: Run, folder: Path, pixels: np.ndarray, arguments: argparse.Na
             sources = [folder / "lenet.c", folder / "lenet_metadata.c"]
             toolchain.compile_c(sources, library, ["-fPIC", "-shared", *options], [compiler])
             models[f"{name} ({compiler})"] = lambda path=library: SharedLibrary(path)
-    openers = {name: lambda load=load: load().bind(pixels[:1]) for name, load in models.items()}
+    openers = {name: lambda load=load: in_turn(load(), pixels[:VARIED]) for name, load in models.items()}
     timings = measure(openers, rounds=arguments.rounds, calls=arguments.calls, warmup=20)
     expected = models["onnxruntime int8"]().logits(pixels[:1000])
     for name, load in models.items():
         same = np.array_equal(load().logits(pixels[:1000]), expected)
         assert same or name == BASELINE, f"{name} gives other logits than int8 ONNX: its time means nothing"
     return timings
+
+
+def in_turn(model: Classifier | SharedLibrary, pixels: np.ndarray) -> Callable[[], object]:
+    """A call on one image after another: the same image again and again would teach a processor its branches."""
+    calls = itertools.cycle([model.bind(pixels[i : i + 1]) for i in range(len(pixels))])
+    return lambda: next(calls)()
 
 
 def table(timings: dict[str, Timing]) -> list[str]:
@@ -121,6 +132,41 @@ def device(folder: Path) -> str:
         compiled = toolchain.compile_c([folder / "lenet.c"], folder / "m4.o", options, ["arm-none-eabi-gcc"])
         sizes.append(f"{toolchain.loaded_bytes(compiled.read_bytes()):,} bytes by {level}")
     return f"{facts}; flash on a Cortex-M4, weights and code: {', '.join(sizes)}."
+
+
+def instructions(folder: Path, pixels: np.ndarray) -> list[str]:
+    """A table of the instructions that one inference takes on an emulated Cortex-M4, the mean over `pixels`.
+
+    The emulator's clock advances by one step an instruction; a loop of known length says how many make a tick.
+    """
+    if not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")):
+        return ["Instructions not counted: arm-none-eabi-gcc and qemu-system-arm are not both installed."]
+    codes = ", ".join(map(str, pixels.reshape(-1)))
+    (folder / "digits.h").write_text(
+        f"enum {{ DIGITS = {len(pixels)} }};\nstatic const uint8_t digits[] = {{{codes}}};\n"
+    )
+    lines = ["", "| Cortex-M4 | instructions, about its cycles |", "| --- | ---: |"]
+    for level in ("-Os", "-O2", "-O3"):
+        program = folder / "count.elf"
+        sources = [folder / "lenet.c", FIRMWARE / "cortex_m.c", FIRMWARE / "memory.c"]
+        options = [option for option in CORTEX_M4 if option != "-ffreestanding"]  # memcpy of a word is a load
+        command = [
+            "arm-none-eabi-gcc",
+            "-std=gnu99",
+            "-ffp-contract=off",
+            *options,
+            level,
+            "-DBOARD_COUNT",
+            "-nostdlib",
+        ]
+        include = ["-isystem", str(TEMPLATES), "-I", str(folder), "-T", str(FIRMWARE / "cortex_m.ld")]
+        subprocess.run([*command, *include, *map(str, sources), "-lgcc", "-o", str(program)], check=True)
+        emulator = ["qemu-system-arm", "-machine", "mps2-an386", "-icount", "shift=0", "-nographic", "-monitor", "none"]
+        more = ["-serial", "none", "-semihosting-config", "enable=on,target=native", "-kernel", str(program)]
+        done = subprocess.run([*emulator, *more], capture_output=True, text=True, check=True, timeout=120)
+        known, *ticks = map(int, (done.stdout + done.stderr).split())
+        lines.append(f"| arm-none-eabi-gcc {level} | {2_000_000 / known * np.mean(ticks):,.0f} |")
+    return [*lines, ""]
 
 
 def version_of(compiler: str) -> str:

@@ -2,6 +2,7 @@
  *
  * Arm, Semihosting for AArch32 and AArch64, 2.0: operations SYS_OPEN, SYS_WRITE, SYS_READ, SYS_EXIT.
  * BOARD_TEN_DIGITS: classify the ten images of digits.h instead, and print the answers.
+ * BOARD_COUNT: print what SysTick counts in a loop of two million instructions, and while each of them is classified.
  */
 #include "lenet.h"
 
@@ -29,7 +30,44 @@ static void leave(int failed)
 static lenet_scratch scratch;
 static float logits[LENET_CLASSES];
 
-#if defined(BOARD_TEN_DIGITS)
+#if defined(BOARD_COUNT)
+
+#include "digits.h"
+
+static volatile uint32_t *const systick = (volatile uint32_t *)0xE000E010; /* control, reload, current */
+
+static void print(uint32_t number)
+{
+    char text[11];
+    int at = 10;
+
+    text[at] = 0;
+    do {
+        text[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    semihost(SYS_WRITE0, text + at);
+    semihost(SYS_WRITE0, "\n");
+}
+
+static void run(void)
+{
+    uint32_t start, left = 1000000;
+
+    systick[1] = 0xFFFFFF;
+    systick[2] = 0;
+    systick[0] = 5;
+    start = systick[2];
+    __asm__ volatile("1: subs %0, #1\n\tbne 1b" : "+r"(left) : : "cc");
+    print((start - systick[2]) & 0xFFFFFF);
+    for (int i = 0; i < DIGITS; i++) {
+        start = systick[2];
+        lenet_predict(digits + i * LENET_PIXELS, logits, &scratch);
+        print((start - systick[2]) & 0xFFFFFF);
+    }
+}
+
+#elif defined(BOARD_TEN_DIGITS)
 
 #include "digits.h"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,10 @@ class Constants:
             self._count(values)
         return self._names[key]
 
-    def alternatives(
-        self, condition: str, chosen: tuple[str, NDArray[Any]], other: tuple[str, NDArray[Any], str]
-    ) -> None:
-        """Declare one array where a preprocessor condition holds and another, with its C type, elsewhere."""
-        self.texts.append(f"#if {condition}\n{declaration(*chosen)}#else\n{declaration(*other)}#endif\n")
+    def alternatives(self, chosen: Mapping[str, tuple[str, NDArray[Any]]], other: tuple[str, NDArray[Any]]) -> None:
+        """Declare the array of the first preprocessor condition that holds, and `other` where none does."""
+        branches = [f"#elif {condition}\n{declaration(*array)}" for condition, array in chosen.items()]
+        self.texts.append(f"#{''.join(branches).removeprefix('#el')}#else\n{declaration(*other)}#endif\n")
         self._count(other[1])
 
     def _count(self, values: NDArray[Any]) -> None:
@@ -43,7 +43,7 @@ class Constants:
         self.digest.update(values.tobytes())
 
 
-def declaration(name: str, values: NDArray[Any], c_type: str = "") -> str:
+def declaration(name: str, values: NDArray[Any]) -> str:
     """A C array of one dimension, whatever the shape of `values`, in lines of at most 120 characters."""
     body = textwrap.fill(
         ", ".join(number(value) for value in values.reshape(-1).tolist()),
@@ -53,7 +53,7 @@ def declaration(name: str, values: NDArray[Any], c_type: str = "") -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return f"static const {c_type or C_TYPES[str(values.dtype)]} {name}[{values.size}] = {{\n{body}\n}};\n"
+    return f"static const {C_TYPES[str(values.dtype)]} {name}[{values.size}] = {{\n{body}\n}};\n"
 
 
 def number(value: float) -> str:

@@ -13,6 +13,7 @@ from lenet_edge_exporters.c.program import Node, Scale, Step, Stored, Unrounded,
 from lenet_edge_exporters.c.sums import Sums, sums_of
 
 LANES = 16  # values that the widest kernel takes from a row of weights at a time
+ROW = 8  # 16-bit numbers that a vector of a compiler's own making holds
 POOLINGS = {"max": "LENET_MAX_2X2", "average": "LENET_AVERAGE_2X2", None: "LENET_NO_POOLING"}
 
 
@@ -53,19 +54,25 @@ class Convolution:
     @property
     def work(self) -> int:
         window = self.window
-        stride = ((window.columns - 1) * window.strides[1] + window.kernel[1]) * window.channels + 1
-        strip = stride * ((window.strides[0] if self.pooled else 0) + window.kernel[0])
-        return max(4 * self._pitch, strip)
+        high = (window.strides[0] if self.pooled else 0) + window.kernel[0]
+        pairs = ((window.columns - 1) * window.strides[1] + window.kernel[1]) * window.channels + 1
+        patches = 4 * int(self._rows().shape[1])
+        return max(4 * int(self._tight().shape[1]), patches + high * self._stride, high * pairs)
 
     @property
-    def _pitch(self) -> int:
-        taps = int(self.weights[0].size)
-        return taps + -taps % LANES
+    def _stride(self) -> int:
+        """Of a strip of the input's rows in 16 bits, from which windows of short rows are taken; 0: none."""
+        window = self.window
+        if window.kernel[1] * window.channels > ROW:
+            return 0
+        return (window.columns - 1) * window.strides[1] * window.channels + ROW
 
     def declare(self, name: str, constants: Constants) -> str:
-        rows = padded(self.weights.reshape(len(self.weights), -1), LANES)
-        plain = (f"{name}_weights", rows, "lenet_weight")
-        constants.alternatives("LENET_AVX2", (f"{name}_pairs", self._pairs()), plain)
+        tight, rows = self._tight(), self._rows()
+        constants.alternatives(
+            {"LENET_AVX2": (f"{name}_pairs", self._pairs()), "LENET_WHOLE_ROWS": (f"{name}_rows", rows)},
+            (f"{name}_weights", tight),
+        )
         fields = [
             *self.window.fields(),
             f".pad_top = {self.window.pads[0]}",
@@ -74,7 +81,6 @@ class Convolution:
             f".columns = {self.window.columns}",
             f".filters = {len(self.weights)}",
             f".pooling = {POOLINGS['average' if self.average else 'max' if self.max_2x2 else None]}",
-            f".pitch = {rows.shape[1]}",
             f".input_zero = {self.sums.input_zero}",
             *self.sums.fields(name, constants),
         ]
@@ -87,11 +93,27 @@ class Convolution:
                 f".pooled_scale = {number(float(self.average.scale))}",
                 f".values = {constants.array(f'{name}_values', values)}",
             ]
-        pointer = f"#if LENET_AVX2\n    .pairs = {name}_pairs,\n#else\n    .weights = {name}_weights,\n#endif\n"
-        return structure("lenet_convolution", name, fields).replace("};\n", pointer + "};\n")
+        length = self.weights.shape[2] * self.weights.shape[3]
+        whole = length + -length % ROW
+        chosen = (
+            f"#if LENET_AVX2\n    .pairs = {name}_pairs,\n#elif LENET_WHOLE_ROWS\n"
+            f"    .strip = {self._stride},\n    .row = {whole},\n    .pitch = {rows.shape[1]},\n"
+            f"    .weights = {name}_rows,\n#else\n    .row = {length},\n    .pitch = {tight.shape[1]},\n"
+            f"    .weights = {name}_weights,\n#endif\n"
+        )
+        return structure("lenet_convolution", name, fields).replace("};\n", chosen + "};\n")
 
     def call(self, name: str, source: str, target: str) -> str:
         return f"lenet_convolve(&{name}, {source}, {target}, scratch->work);"
+
+    def _tight(self) -> NDArray[np.int8]:
+        """The weights as NEON, DSP and processors without vectors take them: a window without gaps, zeros behind it."""
+        return padded(self.weights.reshape(len(self.weights), -1), LANES)
+
+    def _rows(self) -> NDArray[np.int16]:
+        """The weights as compilers make vectors of them: every row of a window ends in zeros."""
+        filters, height = self.weights.shape[:2]
+        return padded(self.weights.reshape(filters, height, -1), ROW).reshape(filters, -1).astype(np.int16)
 
     def _pairs(self) -> NDArray[np.int16]:
         """The weights as AVX2 takes them: pairs along a window's row, of eight filters side by side."""

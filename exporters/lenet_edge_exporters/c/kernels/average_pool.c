@@ -22,9 +22,7 @@ static void lenet_average_pool(const lenet_averaging *layer, const uint8_t *inpu
                                                      + c]];
                 total = total / (float)(layer->kernel_height * layer->kernel_width) / layer->output_scale
                         + (float)layer->output_zero;
-                total = total > 0.0f ? total : 0.0f;
-                total = total < 255.0f ? total : 255.0f;
-                *output++ = (uint8_t)lenet_round(total);
+                *output++ = lenet_saturate(lenet_round(total));
             }
         }
     }

@@ -7,11 +7,12 @@ typedef struct {
     int kernel_height, kernel_width, stride_y, stride_x, pad_top, pad_left;
     int rows, columns, filters; /* of the output before pooling */
     int pooling;
-    int pitch;                       /* from one filter's weights to the next */
+    int strip;                       /* whole rows: of a strip's row, if windows' rows have 8 numbers at most; else 0 */
+    int row, pitch;                  /* from a row of a window to the next, from one filter's weights to the next */
     int input_zero, output_zero;     /* zero points */
     int pooled_zero;                 /* average pooling: of its output */
     float pooled_scale;              /* average pooling: of its output */
-    const lenet_weight *weights;     /* [filters][pitch], of which kernel_height * kernel_width * channels count */
+    const lenet_weight *weights;     /* [filters][pitch], of which kernel_height rows count */
     const int16_t *pairs;            /* AVX2: [filters / 8][kernel_height][pairs of a window's row][8][2] */
     const int32_t *bias;             /* [filters], with the input's zero point folded in; padded to 8 by zeros */
     const float *scale;              /* [filters], input scale * weight scale / output scale; padded to 8 by zeros */
@@ -22,19 +23,16 @@ typedef struct {
 /* The mean of four numbers, added in this order, as a code. */
 static inline uint8_t lenet_average4(const lenet_convolution *layer, float a, float b, float c, float d)
 {
-    const float low = 0.0f, high = 255.0f;
-    float value = (((a + b) + c) + d) / 4.0f / layer->pooled_scale + (float)layer->pooled_zero;
+    const float value = (((a + b) + c) + d) / 4.0f / layer->pooled_scale + (float)layer->pooled_zero;
 
-    value = value > low ? value : low;
-    value = value < high ? value : high;
-    return (uint8_t)lenet_round(value);
+    return lenet_saturate(lenet_round(value));
 }
 
-#if LENET_AVX2
+#if LENET_AVX2 || LENET_WHOLE_ROWS
 
 /* `count` rows of the input from row `top` on, widened to 16 bits, with the zero point around them. */
-LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *input, int top, int count, int stride,
-                              int16_t *strip)
+LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *restrict input, int top, int count,
+                              int stride, int16_t *restrict strip)
 {
     const int left = layer->pad_left * layer->channels, width = layer->width * layer->channels;
     const int inside = LENET_MIN(width, stride - left);
@@ -49,17 +47,16 @@ LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *inp
         }
         for (int i = 0; i < left; i++)
             strip[i] = zero;
-        for (int i = 0; inside >= 16 && i < inside; i += 16) {
-            const int at = LENET_MIN(i, inside - 16); /* the last sixteen overlap those before */
-            const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(input + y * width + at));
-            _mm256_storeu_si256((__m256i *)(void *)(strip + left + at), _mm256_cvtepu8_epi16(bytes));
-        }
-        for (int i = 0; inside < 16 && i < inside; i++)
+        for (int i = 0; i < inside; i++)
             strip[left + i] = input[y * width + i];
         for (int i = left + inside; i < stride; i++)
             strip[i] = zero;
     }
 }
+
+#endif
+
+#if LENET_AVX2
 
 /* Two numbers to all eight pairs, in one instruction: gcc makes two of what clang makes one of. */
 static inline __m256i lenet_pair(const int16_t *from)
@@ -204,27 +201,61 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
 
 #else
 
-/* The window of output (y, x) as one row of 16-bit numbers, the zero point where it leaves the input. */
-LENET_KERNEL void lenet_patch(const lenet_convolution *layer, const uint8_t *input, int y, int x, int16_t *patch)
+/* The window of output (y, x) as 16-bit numbers, row after row, the zero point where it leaves the input. What follows
+ * a row up to the next meets weights that are zero. */
+LENET_KERNEL void lenet_patch(const lenet_convolution *layer, const uint8_t *restrict input, int y, int x,
+                              int16_t *restrict patch)
 {
-    const int length = layer->kernel_width * layer->channels;
+    const int length = layer->kernel_width * layer->channels, end = layer->height * layer->width * layer->channels;
     const int top = y * layer->stride_y - layer->pad_top, left = x * layer->stride_x - layer->pad_left;
     const int across = left >= 0 && left + layer->kernel_width <= layer->width;
 
-    for (int row = 0; row < layer->kernel_height; row++, patch += length) {
+    for (int row = 0; row < layer->kernel_height; row++, patch += layer->row) {
         const int inside = top + row >= 0 && top + row < layer->height;
         const int start = ((top + row) * layer->width + left) * layer->channels;
-        if (inside && across) {
-            for (int i = 0; i < length; i++)
+        if (inside && across && start + layer->row <= end) {
+            for (int i = 0; i < layer->row; i++)
                 patch[i] = input[start + i];
-        } else {
-            for (int i = 0; i < length; i++) {
-                const int column = left + i / layer->channels;
-                patch[i] = inside && column >= 0 && column < layer->width ? input[start + i]
-                                                                          : (int16_t)layer->input_zero;
-            }
+            continue;
+        }
+        for (int i = 0; i < layer->row; i++)
+            patch[i] = (int16_t)layer->input_zero;
+        if (inside) {
+            const int first = LENET_MAX(0, -left) * layer->channels;
+            const int last = LENET_MIN(length, (layer->width - left) * layer->channels);
+            for (int i = first; i < last; i++)
+                patch[i] = input[start + i];
         }
     }
+}
+
+/* Sums of eight channels for one pooled pixel, or for `count` pixels of the output, to codes. */
+LENET_KERNEL void lenet_finish8(const lenet_convolution *layer, int32_t sums[4][8], int filter, int count,
+                                uint8_t *output)
+{
+    const int filters = LENET_MIN(8, layer->filters - filter);
+    const float *scale = layer->scale + filter;
+    uint8_t codes[4][8];
+
+    if (layer->pooling == LENET_MAX_2X2) { /* of the sums: requantization keeps their order */
+        for (int i = 0; i < 8; i++) {
+            const int32_t upper = LENET_MAX(sums[0][i], sums[1][i]), lower = LENET_MAX(sums[2][i], sums[3][i]);
+            sums[0][i] = LENET_MAX(upper, lower);
+        }
+        count = 1;
+    }
+    for (int i = 0; i < (layer->pooling == LENET_AVERAGE_2X2 ? 4 : count); i++)
+        lenet_requantize8(sums[i], scale, layer->output_zero, codes[i]);
+    if (layer->pooling == LENET_AVERAGE_2X2) {
+        const float *values = layer->values;
+        for (int f = 0; f < filters; f++)
+            output[filter + f] = lenet_average4(layer, values[codes[0][f]], values[codes[1][f]], values[codes[2][f]],
+                                                values[codes[3][f]]);
+        return;
+    }
+    for (int i = 0; i < count; i++, output += layer->filters)
+        for (int f = 0; f < filters; f++)
+            output[filter + f] = layer->table ? layer->table[codes[i][f]] : codes[i][f];
 }
 
 /* `work` holds four windows: those of one pooled pixel, or of four neighbours, share every weight that is read. */
@@ -232,38 +263,45 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
 {
     const int pooled = layer->pooling != LENET_NO_POOLING;
     const int high = pooled ? 2 : 1, wide = pooled ? 2 : 4, across = pooled ? layer->columns / 2 * 2 : layer->columns;
-    const int window = layer->kernel_height * layer->kernel_width * layer->channels;
-    const int taps = LENET_WHOLE_ROWS ? layer->pitch : window;
+    const int taps = layer->kernel_height * layer->row;
+#if LENET_WHOLE_ROWS
+    const int count = (high - 1) * layer->stride_y + layer->kernel_height;
+    int16_t *strip = work + 4 * layer->pitch;
+#endif
 
     memset(work, 0, 4u * (size_t)layer->pitch * sizeof *work);
     for (int y = 0; y + high <= layer->rows; y += high) {
+#if LENET_WHOLE_ROWS
+        if (layer->strip)
+            lenet_strip(layer, input, y * layer->stride_y - layer->pad_top, count, layer->strip, strip);
+#endif
         for (int x = 0; x < across; x += wide) {
             const int pixels = pooled ? 1 : LENET_MIN(4, across - x);
-            for (int i = 0; i < (pooled ? 4 : pixels); i++)
-                lenet_patch(layer, input, y + i / wide, x + i % wide, work + i * layer->pitch);
-            for (int f = 0; f < layer->filters; f++) {
-                const int32_t bias = layer->bias[f];
-                const float scale = layer->scale[f];
-                int32_t sums[4] = {bias, bias, bias, bias};
-                uint8_t codes[4];
-
-                lenet_dot4(layer->weights + f * layer->pitch, work, taps, layer->pitch, sums);
-                if (layer->pooling == LENET_MAX_2X2) { /* of the sums: requantization keeps their order */
-                    const int32_t upper = LENET_MAX(sums[0], sums[1]), lower = LENET_MAX(sums[2], sums[3]);
-                    codes[0] = lenet_requantize(LENET_MAX(upper, lower), scale, layer->output_zero);
-                    output[f] = layer->table ? layer->table[codes[0]] : codes[0];
+            for (int i = 0; i < (pooled ? 4 : pixels); i++) {
+                int16_t *patch = work + i * layer->pitch;
+#if LENET_WHOLE_ROWS
+                if (layer->strip) {
+                    const int16_t *from = strip + i / wide * layer->stride_y * layer->strip
+                                          + (x + i % wide) * layer->stride_x * layer->channels;
+                    for (int row = 0; row < layer->kernel_height; row++)
+                        memcpy(patch + row * 8, from + row * layer->strip, 8 * sizeof *patch);
                     continue;
                 }
-                for (int i = 0; i < 4; i++)
-                    codes[i] = lenet_requantize(sums[i], scale, layer->output_zero);
-                if (layer->pooling == LENET_AVERAGE_2X2) {
-                    const float *values = layer->values;
-                    output[f] = lenet_average4(layer, values[codes[0]], values[codes[1]], values[codes[2]],
-                                               values[codes[3]]);
-                    continue;
+#endif
+                lenet_patch(layer, input, y + i / wide, x + i % wide, patch);
+            }
+            for (int filter = 0; filter < layer->filters; filter += 8) {
+                int32_t sums[4][8];
+                for (int f = 0; f < 8; f++) {
+                    int32_t four[4];
+                    const int32_t bias = layer->bias[filter + f];
+                    four[0] = four[1] = four[2] = four[3] = bias;
+                    if (filter + f < layer->filters)
+                        lenet_dot4(layer->weights + (filter + f) * layer->pitch, work, taps, layer->pitch, four);
+                    for (int i = 0; i < 4; i++)
+                        sums[i][f] = four[i];
                 }
-                for (int i = 0; i < pixels; i++)
-                    output[i * layer->filters + f] = layer->table ? layer->table[codes[i]] : codes[i];
+                lenet_finish8(layer, sums, filter, pixels, output);
             }
             output += pixels * layer->filters;
         }

@@ -56,12 +56,24 @@ typedef int8_t lenet_weight;
 #define LENET_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define LENET_MAX(a, b) ((a) > (b) ? (a) : (b))
 
-/* A float in -2^22 .. 2^22 to the nearest integer, ties to even: adding 1.5 * 2^23 leaves it in the low bits. */
+/* A float to the nearest integer in -2^22 .. 2^22, ties to even: adding 1.5 * 2^23 leaves it in the low bits. The
+ * bounds also keep a compiler from fusing the addition with a product before it (FMA), which would round once only. */
 static inline int32_t lenet_round(float value)
 {
-    const float shifted = value + 12582912.0f;
+    const float limit = 4194304.0f;
+    float shifted;
     int32_t bits;
 
+    value = value > -limit ? value : -limit;
+    value = value < limit ? value : limit;
+    shifted = value + 12582912.0f;
     memcpy(&bits, &shifted, sizeof bits);
     return bits - 0x4B400000;
+}
+
+/* An integer to the nearest code. Without branches: no processor could foresee which of them an image takes. */
+static inline uint8_t lenet_saturate(int32_t value)
+{
+    value = LENET_MAX(value, 0);
+    return (uint8_t)LENET_MIN(value, 255);
 }

@@ -1,5 +1,4 @@
-/* A sum to the code of an activation. The product is rounded to float once, then to an integer, ties to even: the
- * bounds between the two keep a compiler from fusing product and rounding into one step (FMA). */
+/* A sum to the code of an activation. The product is rounded to float once, then to an integer, ties to even. */
 
 #if LENET_AVX2
 
@@ -35,12 +34,14 @@ static inline __m128i lenet_requantize8(__m256i sums, const float *scale, int ze
 
 static inline uint8_t lenet_requantize(int32_t sum, float scale, int zero_point)
 {
-    const float low = (float)(0 - zero_point), high = (float)(255 - zero_point);
-    float value = (float)sum * scale;
+    return lenet_saturate(lenet_round((float)sum * scale) + zero_point);
+}
 
-    value = value > low ? value : low;
-    value = value < high ? value : high;
-    return (uint8_t)(lenet_round(value) + zero_point);
+/* The same for eight channels side by side. */
+LENET_KERNEL void lenet_requantize8(const int32_t *sums, const float *scale, int zero_point, uint8_t *codes)
+{
+    for (int i = 0; i < 8; i++)
+        codes[i] = lenet_requantize(sums[i], scale[i], zero_point);
 }
 
 #endif
