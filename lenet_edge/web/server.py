@@ -49,7 +49,8 @@ class PageHandler(SimpleHTTPRequestHandler):
 
     def end_headers(self) -> None:
         """A page that was written anew is seen anew, and no type is guessed."""
-        self.send_header("Cache-Control", "no-cache")
+        # Not no-cache: what is asked for again by its time, in whole seconds, may have changed within one.
+        self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()
 
