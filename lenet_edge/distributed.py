@@ -172,6 +172,9 @@ def assembled() -> Iterator[Team]:
     if processes() == 1:
         yield ALONE
         return
+    # Imported first: its functions take the group of that moment as a default argument and would keep it, and gloo's
+    # threads with it, until Python is finalised, where they abort the process.
+    import torch.distributed.nn
     from torch import distributed
 
     if torch.cuda.is_available():

@@ -54,6 +54,12 @@ def work(rank: int, port: int, folder: Path) -> None:
         if not team.leads:
             assert isinstance(team, distributed.ProcessTeam)
             assert team.receive() is None
+    (folder / f"{rank}.threads").write_text(" ".join(thread_names()))
+
+
+def thread_names() -> list[str]:
+    """What this process's threads are called; empty but on Linux."""
+    return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
 
 
 def variables(rank: int, port: int) -> dict[str, str]:
@@ -69,8 +75,8 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each process of two came to, by recipe."""
+def team_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What each process of two came to and left behind."""
     folder, port = tmp_path_factory.mktemp("ranks"), free_port()
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=work, args=(rank, port, folder)) for rank in range(PROCESSES)]
@@ -79,7 +85,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
-    return [torch.load(folder / f"{rank}.pt") for rank in range(PROCESSES)]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(team_folder: Path) -> list[dict[str, Any]]:
+    """What each process came to, by recipe."""
+    return [torch.load(team_folder / f"{rank}.pt") for rank in range(PROCESSES)]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -101,6 +113,15 @@ def test_processes_hold_the_same_bits(recipe: str, trained: list[dict[str, Any]]
     first, second = (results[recipe] for results in trained)
     for name, tensor in first.items():
         assert torch.equal(torch.as_tensor(tensor), torch.as_tensor(second[name])), name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are named under /proc")
+@pytest.mark.parametrize("rank", range(PROCESSES))
+def test_a_team_that_parts_leaves_no_thread(rank: int, team_folder: Path) -> None:
+    """gloo's, alive while Python is finalised, abort the process."""
+    threads = (team_folder / f"{rank}.threads").read_text()
+    assert threads
+    assert "gloo" not in threads
 
 
 def test_one_process_touches_nothing_of_torch_distributed(monkeypatch: pytest.MonkeyPatch) -> None:
