@@ -1,4 +1,4 @@
-"""onnxruntime beside PyTorch, torch.compile, TorchScript, OpenVINO, ncnn and LiteRT, in one run, as GitHub Markdown.
+"""Our files beside PyTorch, torch.compile, TorchScript, OpenVINO, ncnn and LiteRT, in one run, as GitHub Markdown.
 
     pip install -e ".[train]" -r benchmarks/peers.txt
     python benchmarks/peers.py runs/lenet5-mnist-1 runs/lenet5-fashion-mnist-1
@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 
 from backends import (
+    C_EXPORT,
     OURS,
-    PEERS,
     PYTORCH,
     Contender,
     Images,
     Logits,
     Subject,
-    missing_packages,
     onnxruntime_contenders,
     torch_contenders,
 )
@@ -39,6 +38,7 @@ from lenet_edge_runtime.host import describe_host
 from lenet_edge_runtime.latency import Timing, measure, paired_ratio
 from lenet_edge_runtime.resampling import CALL_LEVEL, minimum_rounds
 from peak import macs_per_second
+from peer_backends import PEERS, missing_packages
 
 MACS = 416_520  # multiply-accumulates of LeNet-5's five layers on one image
 CHECKED_IMAGES = 1000  # of the test set, answered by every contender after the timing
@@ -174,13 +174,24 @@ def findings(results: list[Result]) -> list[str]:
     for item in results:
         against = ours[item.contender.call]
         compared = paired_ratio(item.timing, against.timing)
-        if item.contender.backend != OURS and compared.verdict == "faster" and compared.ci99:
+        if item.contender.backend not in (OURS, C_EXPORT) and compared.verdict == "faster" and compared.ci99:
             low, high = compared.ci99
             faster.append(
                 f"- FASTER than our file on onnxruntime: {item.contender.name} takes {compared.value:.2f} of its time "
                 f"({low:.2f} to {high:.2f}, 99 %)."
             )
-    return lines + (faster or ["- No peer is faster than our float32 file on onnxruntime, called in the same way."])
+    lines += faster or ["- No peer is faster than our float32 file on onnxruntime, called in the same way."]
+    return lines + [_c_finding(item, results) for item in results if item.contender.backend == C_EXPORT]
+
+
+def _c_finding(ours: Result, results: list[Result]) -> str:
+    """How the C export stands against the fastest of the others, called in the same way."""
+    others = [item for item in results if item.contender.backend != C_EXPORT and item.contender.call == "bound"]
+    fastest = min(others, key=lambda item: item.timing.p50_us)
+    ratio = paired_ratio(ours.timing, fastest.timing)
+    low, high = ratio.ci99 or ratio.ci95
+    name = fastest.contender.name
+    return f"- Our C export takes {ratio.value:.2f} of the time of {name} ({low:.2f} to {high:.2f}, 99 %)."
 
 
 def conditions(arguments: argparse.Namespace, host: dict[str, Any], peak: dict[str, float]) -> str:

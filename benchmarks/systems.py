@@ -14,7 +14,7 @@ import shlex
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ from lenet_edge.evaluation import Evaluation, evaluate
 from lenet_edge.exported import exported_files
 from lenet_edge.exporting import export_run
 from lenet_edge.models import build_model, deployed_parameters, multiply_accumulates
-from lenet_edge.recipes import RECIPES, Recipe
+from lenet_edge.recipes import RECIPES
 from lenet_edge.reference import load_run_data, run_model
 from lenet_edge.runs import Run
+from lenet_edge.studies import settings_of
 from lenet_edge.verification import Verdict, verify
 from lenet_edge_exporters import atomic
 from lenet_edge_exporters.formats import size_of
@@ -119,12 +120,8 @@ def finished(study: Path) -> Iterator[Run]:
     """The finished runs of a study whose recipe is today's."""
     for path in sorted(study.glob("runs/*/run.json")):
         record = Run(path.parent).read()
-        if record.status == "finished" and _settings(record.recipe) == _settings(RECIPES[record.recipe.name]):
+        if record.status == "finished" and settings_of(record.recipe) == settings_of(RECIPES[record.recipe.name]):
             yield Run(path.parent)
-
-
-def _settings(recipe: Recipe) -> Recipe:
-    return replace(recipe, summary="", source="", made_for="")
 
 
 def measure(run: Run, data: ImageData) -> Row:

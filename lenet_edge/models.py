@@ -21,7 +21,7 @@ TABLE_I = (
 class Network(nn.Module):
     """A sequence of named layers; `config` is what it was built from."""
 
-    def __init__(self, config: ModelConfig, layers: "OrderedDict[str, nn.Module]") -> None:
+    def __init__(self, config: ModelConfig, layers: OrderedDict[str, nn.Module]) -> None:
         super().__init__()
         self.config = config
         self.layers = nn.Sequential(layers)

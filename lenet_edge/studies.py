@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lenet_edge.datasets import ImageData
+from lenet_edge.recipes import Recipe
 from lenet_edge.runs import Run, RunRecord
 
 STUDIES = Path("studies")
@@ -100,8 +101,12 @@ class Study:
 
 def identity(record: RunRecord) -> tuple[Any, ...]:
     """What makes two trainings the same one, but for the last bits of sums."""
-    settings = replace(record.recipe, summary="", source="", made_for="")
-    return settings, record.data_md5s, record.seed, record.quantization
+    return settings_of(record.recipe), record.data_md5s, record.seed, record.quantization
+
+
+def settings_of(recipe: Recipe) -> Recipe:
+    """The recipe without what only describes it."""
+    return replace(recipe, summary="", source="", made_for="")
 
 
 def _has_record(run: Run) -> bool:
