@@ -29,7 +29,9 @@ from torchvision import transforms
 from lenet_edge.datasets import ImageData, load_dataset
 from lenet_edge.models import build_model, multiply_accumulates
 from lenet_edge.recipes import RECIPES
-from lenet_edge.training import Trainer, Watcher, start_record
+from lenet_edge.trainer import Trainer
+from lenet_edge.training import start_record
+from lenet_edge.watching import Watcher
 from lenet_edge_runtime.host import describe_host
 
 RECIPE = RECIPES["lenet5-classic-reported"]

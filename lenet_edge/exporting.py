@@ -18,7 +18,7 @@ from lenet_edge.plots import draw_selection
 from lenet_edge.recipes import Recipe
 from lenet_edge.reference import float_model, load_net, load_run_data
 from lenet_edge.runs import Run, RunRecord, create_run, fitted_to, now, spec_for
-from lenet_edge.training import VALIDATION_SHARE
+from lenet_edge.trainer import VALIDATION_SHARE
 from lenet_edge.weights import load_foreign_weights
 from lenet_edge_exporters import ExportJob, export, formats
 from lenet_edge_exporters.formats import Artifact

@@ -12,7 +12,8 @@ from lenet_edge.models import Network, build_model
 from lenet_edge.quantization_aware import FakeQuantized, fold_batch_norm
 from lenet_edge.recipes import Recipe
 from lenet_edge.runs import FakeQuantization, Run, RunRecord, create_run, find_run
-from lenet_edge.training import Trainer, start_record
+from lenet_edge.trainer import Trainer
+from lenet_edge.training import start_record
 from lenet_edge_runtime.errors import RunError
 from lenet_edge_runtime.sessions import sha256_of
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from lenet_edge.datasets import load_dataset
 from lenet_edge.distributed import PeerGoneError, ProcessTeam, assembled
 from lenet_edge.progress import SignalWatcher
-from lenet_edge.training import Assignment, Trainer, TrainingStopped
+from lenet_edge.trainer import Assignment, Trainer
+from lenet_edge.watching import TrainingStopped
 from lenet_edge_runtime.errors import DataError, TrainingError
 
 

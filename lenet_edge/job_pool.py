@@ -19,7 +19,7 @@ from lenet_edge.jobs import complete
 from lenet_edge.progress import SignalWatcher
 from lenet_edge.studies import Member, Study
 from lenet_edge.study_progress import StudyProgress
-from lenet_edge.training import Progress, TrainingStopped
+from lenet_edge.watching import Progress, TrainingStopped
 from lenet_edge_runtime.errors import LenetEdgeError, TrainingError
 
 

@@ -17,7 +17,8 @@ from lenet_edge.history import read_history
 from lenet_edge.plots import draw_curves
 from lenet_edge.progress import SignalWatcher
 from lenet_edge.runs import Run, RunRecord
-from lenet_edge.training import Progress, Watcher, train
+from lenet_edge.training import train
+from lenet_edge.watching import Progress, Watcher
 from lenet_edge_runtime.errors import LenetEdgeError
 
 

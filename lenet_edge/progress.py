@@ -9,7 +9,7 @@ from rich import progress
 from rich.console import Console
 
 from lenet_edge.history import Epoch
-from lenet_edge.training import Progress, Watcher
+from lenet_edge.watching import Progress, Watcher
 
 
 class SignalWatcher(Watcher):

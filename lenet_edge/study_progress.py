@@ -9,7 +9,7 @@ from rich import progress
 from rich.console import Console
 
 from lenet_edge.studies import Member
-from lenet_edge.training import Progress
+from lenet_edge.watching import Progress
 
 SECONDS_BETWEEN_LINES = 30.0
 

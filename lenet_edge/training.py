@@ -1,89 +1,24 @@
-"""Training: the whole data set as one uint8 tensor on the device, augmented by the batch, no loader workers.
+"""Training a run: its record, its epochs with a checkpoint after each, its weights and its figures."""
 
-Slicing one tensor gave 6,300 to 6,900 images a second where a DataLoader with per-image transforms gave 2,100 (one
-2-core machine). The final weights are an exponential moving average of the trained ones.
-"""
-
-import math
 import platform
 import statistics
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lenet_edge import checkpoints
-from lenet_edge.augmentation import amounts_for, augment
-from lenet_edge.checkpoints import TrainingState
 from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.distributed import ALONE, Team
 from lenet_edge.history import Epoch, read_history, write_history
-from lenet_edge.models import build_model, deployed_parameters
-from lenet_edge.optimization import epochs_for, learning_rate_at, optimizer_for, steps_per_epoch
+from lenet_edge.models import deployed_parameters
+from lenet_edge.optimization import epochs_for
 from lenet_edge.quantization_aware import FakeQuantized
 from lenet_edge.recipes import Recipe
 from lenet_edge.runs import Run, RunRecord, fitted_to, now, spec_for
-from lenet_edge_exporters.pixels import PixelInput
-from lenet_edge_runtime.errors import LenetEdgeError, RunError, TrainingError
+from lenet_edge.trainer import VALIDATION_SHARE, Assignment, Trainer, accuracy_of, logits_of
+from lenet_edge.watching import TrainingStopped, Watcher
+from lenet_edge_runtime.errors import TrainingError
 from lenet_edge_runtime.host import installed_versions
-from lenet_edge_runtime.spec import ModelSpec
-
-VALIDATION_SHARE = 1 / 12  # 5,000 of MNIST's 60,000
-EVALUATION_BATCH = 500
-Tensors = tuple[Tensor, ...] | list[Tensor]
-
-CHECK_STEPS = 50  # steps between looks at the loss: each look waits for a GPU to finish
-
-
-class TrainingStopped(LenetEdgeError):  # noqa: N818 - not a fault
-    """A signal asked training to stop; the last checkpoint is on disk. Exits with 128 + the signal's number."""
-
-    def __init__(self, message: str, signal_number: int) -> None:
-        super().__init__(message)
-        self.exit_code = 128 + signal_number
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where training stands, for whoever shows it."""
-
-    epoch: int
-    epochs: int
-    step: int  # of this epoch
-    steps: int  # in an epoch
-    loss: float
-    images_per_second: float
-    val_accuracy: float | None  # of the last finished epoch
-
-
-class Watcher:
-    """Told how training goes, and asked whether to stop; this one shows nothing and never stops."""
-
-    def progress(self, now: Progress) -> None:
-        """Called every few dozen steps."""
-
-    def epoch_done(self, epoch: Epoch, epochs: int) -> None:
-        """Called after each epoch, once its checkpoint is on disk."""
-
-    def stop_signal(self) -> int | None:
-        """The number of the signal that asked to stop, if any; asked before every batch."""
-        return None
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What the leading process tells its followers to train, from where on."""
-
-    dataset: str  # what `load_dataset` takes
-    record: RunRecord
-    state: TrainingState
-
-
-NEXT_EPOCH = "next epoch"  # what it tells them then
 
 
 def resolve_device(name: str) -> torch.device:
@@ -126,167 +61,12 @@ def start_record(
     )
 
 
-class Trainer:
-    """The state of one training, and its one verb: another epoch. Every process of a team has one."""
-
-    def __init__(self, record: RunRecord, data: ImageData, team: Team = ALONE) -> None:
-        self.recipe, self.spec = record.recipe, record.spec
-        self.device, self.team = torch.device(record.device), team
-        team.check(self.device)
-        torch.set_num_threads(record.threads)
-        torch.manual_seed(record.seed)
-        self.generator = torch.Generator().manual_seed(record.seed)  # shuffles and augments, on the CPU
-        train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
-        self.train_pixels, self.train_labels = self._on_device(data.train_pixels[train], data.train_labels[train])
-        self.val_pixels, self.val_labels = self._on_device(data.train_pixels[held_out], data.train_labels[held_out])
-        self.amounts = amounts_for(self.recipe, data.augmentation)
-        net = build_model(self.recipe.model)
-        self.net: nn.Module = (FakeQuantized(net, self.spec) if record.quantization else net).to(self.device)
-        team.adapt(self.net)
-        self.input = PixelInput(self.net, self.spec).to(self.device)
-        self.optimizer = optimizer_for(self.net, self.recipe, self.device)
-        self.average = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
-        self.epoch = self.updates = 0
-        self.steps = steps_per_epoch(self.recipe, len(self.train_pixels))
-        self.val_accuracy: float | None = None
-
-    @property
-    def final_net(self) -> nn.Module:
-        """The network whose weights are kept: the average where the recipe keeps one."""
-        module: nn.Module = self.average.module if self.recipe.average_decay else self.net
-        return module
-
-    def train_epoch(self, watcher: Watcher) -> Epoch:
-        """Train one epoch and validate; raise TrainingStopped or TrainingError in its midst, having saved nothing."""
-        if self.team.leads:
-            self.team.send(NEXT_EPOCH)
-        self.net.train()
-        order = torch.randperm(len(self.train_pixels), generator=self.generator)
-        size = min(self.recipe.batch_size, len(order))
-        loss_sum, right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        rate, start = 0.0, time.perf_counter()
-        for step in range(self.steps):
-            if (signal_number := self._stop_signal(watcher, step)) is not None:
-                raise TrainingStopped(f"stopped in epoch {self.epoch + 1}", signal_number)
-            self.updates = self.epoch * self.steps + step
-            rate = learning_rate_at(self.updates, self.recipe.epochs * self.steps, self.recipe)
-            loss, hits = self._train_batch(order[step * size : (step + 1) * size].to(self.device), rate)
-            loss_sum, right = loss_sum + loss, right + hits
-            if step % CHECK_STEPS == 0 or step == self.steps - 1:
-                mean_loss = self._checked(loss_sum) / (step + 1)
-                speed = (step + 1) * size / (time.perf_counter() - start)
-                watcher.progress(
-                    Progress(
-                        self.epoch + 1,
-                        self.recipe.epochs,
-                        step + 1,
-                        self.steps,
-                        mean_loss,
-                        speed,
-                        self.val_accuracy,
-                    )
-                )
-        images = self.steps * size
-        images_per_second = images / (time.perf_counter() - start)
-        val_loss, self.val_accuracy = self.validate() if self.team.leads else (math.nan, math.nan)
-        self.epoch += 1
-        return Epoch(
-            epoch=self.epoch,
-            learning_rate=rate,
-            train_loss=float(loss_sum) / self.steps,
-            train_accuracy=float(right) / images,
-            val_loss=val_loss,
-            val_accuracy=self.val_accuracy,
-            seconds=time.perf_counter() - start,
-            images_per_second=images_per_second,
-        )
-
-    def validate(self) -> tuple[float, float]:
-        """Mean cross-entropy and accuracy of the final network on the validation images."""
-        logits = logits_of(self.final_net, self.spec, self.val_pixels)
-        loss = F.cross_entropy(logits, self.val_labels)
-        return float(loss), accuracy_of(logits, self.val_labels)
-
-    def state(self) -> TrainingState:
-        """Everything that the next epoch depends on."""
-        optimizer = {
-            f"{i}.{key}": value
-            for i, parameter in enumerate(self.net.parameters())
-            for key, value in self.optimizer.state[parameter].items()
-            if value is not None
-        }
-        parts = {
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": optimizer,
-            "random": checkpoints.random_state(self.generator, self.device),
-        }
-        return TrainingState(self.epoch, checkpoints.flatten(parts))
-
-    def restore(self, state: TrainingState) -> None:
-        """Go back to a state, to go on from it as if nothing had happened."""
-        if state.part("momentum"):
-            raise RunError("the checkpoint is of lenet-edge 0.1, whose optimizer state is kept otherwise; train again")
-        self.epoch = state.epoch
-        self.net.load_state_dict(state.part("net"))
-        self.average.load_state_dict(state.part("average"))
-        for i, parameter in enumerate(self.net.parameters()):
-            moments = state.part(f"optimizer.{i}")
-            self.optimizer.state[parameter].update({key: value.to(self.device) for key, value in moments.items()})
-        checkpoints.restore_random_state(state.part("random"), self.generator, self.device)
-
-    def _train_batch(self, indices: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-        share = self.team.share(len(indices))
-        pixels, labels = self.train_pixels[indices], self.train_labels[indices[share]]
-        if self.amounts is not None:
-            images = augment(pixels, self.recipe.padding, self.amounts, self.generator, share)
-            logits = self.net(images * self.input.scale + self.input.shift)
-        else:
-            logits = self.input(pixels[share])
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        if self.team.size > 1:  # the shares' losses add up to the mean over the batch
-            loss = loss * (len(labels) / len(indices))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        hits = (logits.detach().argmax(1) == labels).sum()
-        loss, hits = self.team.sum_step(self.net, loss.detach(), hits)
-        self.optimizer.step()
-        if self.recipe.average_decay:
-            self.average.update_parameters(self.net)
-        return loss, hits
-
-    def _stop_signal(self, watcher: Watcher, step: int) -> int | None:
-        """What stops all processes of the team at the same step; asking the others takes a little time."""
-        if self.team.size > 1 and step % CHECK_STEPS:
-            return None
-        return self.team.highest(watcher.stop_signal())
-
-    def _average(self, averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
-        # In the first steps the average follows quickly, so that a short training is not stuck at its start.
-        decay = min(self.recipe.average_decay, (1 + self.updates) / (10 + self.updates))
-        get_ema_multi_avg_fn(decay)(averaged, current, count)  # type: ignore[no-untyped-call]
-
-    def _checked(self, loss_sum: Tensor) -> float:
-        value = float(loss_sum)
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss became {value} in epoch {self.epoch + 1}; the checkpoint of epoch {self.epoch} is kept; "
-                f"try a lower --lr than {self.recipe.learning_rate:g}"
-            )
-        return value
-
-    def _on_device(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
-        return torch.tensor(pixels, device=self.device), torch.tensor(labels, device=self.device)
-
-
 def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, team: Team = ALONE) -> RunRecord:
     """Train the run as its record says, from its start or its checkpoint, and evaluate it once on the test set.
 
     With a team its followers train along; this process has to be the one that leads. Writes a checkpoint at every
-    epoch's end. Raises TrainingStopped on a signal and TrainingError on a loss that is
-    no number; the last good checkpoint is on disk then.
+    epoch's end. Raises TrainingStopped on a signal and TrainingError on a loss that is no number; the last good
+    checkpoint is on disk then.
     """
     record = replace(run.read(), processes=team.size)
     run.write(record)
@@ -318,25 +98,8 @@ def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, 
     return run.finish(_metrics(trainer, history, data), quantized.ranges() if quantized else ())
 
 
-def logits_of(net: nn.Module, spec: ModelSpec, pixels: Tensor) -> Tensor:
-    """Logits, float32 [n, classes], of raw pixels uint8 [n, c, h, w] on the network's device, in evaluation mode."""
-    was_training = net.training
-    net.eval()
-    module = PixelInput(net, spec).to(pixels.device)
-    module.eval()
-    with torch.inference_mode():
-        logits = torch.cat([module(batch) for batch in torch.split(pixels, EVALUATION_BATCH)])
-    net.train(was_training)
-    return logits
-
-
-def accuracy_of(logits: Tensor, labels: Tensor) -> float:
-    """Share of the rows of logits [n, classes] whose greatest is the label's, as an exact fraction in float64."""
-    return int((logits.argmax(1) == labels).sum()) / len(labels)
-
-
 def _metrics(trainer: Trainer, history: list[Epoch], data: ImageData) -> dict[str, float | int]:
-    pixels, labels = trainer._on_device(data.test_pixels, data.test_labels)
+    pixels, labels = trainer.on_device(data.test_pixels, data.test_labels)
     logits = logits_of(trainer.final_net, trainer.spec, pixels)
     trained_on = logits_of(trainer.final_net, trainer.spec, trainer.train_pixels)
     return {

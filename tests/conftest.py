@@ -12,7 +12,8 @@ from lenet_edge.datasets import DATA_VARIABLE, ImageData, load_dataset
 from lenet_edge.exporting import export_run
 from lenet_edge.recipes import RECIPES
 from lenet_edge.runs import Run
-from lenet_edge.training import Watcher, start_record, train
+from lenet_edge.training import start_record, train
+from lenet_edge.watching import Watcher
 from lenet_edge_exporters import FORMATS
 from lenet_edge_runtime import ModelSpec
 

@@ -23,7 +23,9 @@ from lenet_edge.datasets import load_dataset
 from lenet_edge.following import prepared
 from lenet_edge.recipes import RECIPES
 from lenet_edge.runs import RunRecord, find_run
-from lenet_edge.training import Assignment, Trainer, Watcher, start_record
+from lenet_edge.trainer import Assignment, Trainer
+from lenet_edge.training import start_record
+from lenet_edge.watching import Watcher
 from lenet_edge_runtime.errors import DataError, TrainingError
 
 ROOT = Path(__file__).parent.parent

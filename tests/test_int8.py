@@ -16,7 +16,7 @@ from lenet_edge.calibration import Int8Plan
 from lenet_edge.datasets import ImageData, split_indices
 from lenet_edge.exporting import export_job
 from lenet_edge.runs import Run
-from lenet_edge.training import VALIDATION_SHARE
+from lenet_edge.trainer import VALIDATION_SHARE
 from lenet_edge_exporters import ExportJob, executed, open_file
 from lenet_edge_exporters import int8 as int8_format
 from lenet_edge_exporters.int8 import calibrate, quantize, quantize_layers

@@ -11,7 +11,9 @@ import integer_reference
 from conftest import exported
 from lenet_edge.datasets import ImageData, load_dataset
 from lenet_edge.recipes import RECIPES
-from lenet_edge.training import Trainer, Watcher, start_record
+from lenet_edge.trainer import Trainer
+from lenet_edge.training import start_record
+from lenet_edge.watching import Watcher
 from lenet_edge_exporters import ExportJob, int8
 from lenet_edge_runtime.sessions import open_session
 

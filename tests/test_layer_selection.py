@@ -30,7 +30,7 @@ from lenet_edge.layer_selection import (
 )
 from lenet_edge.plots import draw_selection
 from lenet_edge.runs import Run
-from lenet_edge.training import VALIDATION_SHARE
+from lenet_edge.trainer import VALIDATION_SHARE
 from lenet_edge_exporters import ExportJob, int8, open_file
 from lenet_edge_exporters.layers import Layer
 from lenet_edge_exporters.onnx import build, load

@@ -22,7 +22,9 @@ from lenet_edge.models import LeNet5
 from lenet_edge.quantization_aware import FakeQuantized, fake_quantize, fold_batch_norm, weight_steps
 from lenet_edge.reference import float_model, run_model
 from lenet_edge.runs import FakeQuantization, Run
-from lenet_edge.training import Progress, TrainingStopped, Watcher, logits_of, train
+from lenet_edge.trainer import logits_of
+from lenet_edge.training import train
+from lenet_edge.watching import Progress, TrainingStopped, Watcher
 from lenet_edge_exporters import ExportJob, int8
 from lenet_edge_exporters.onnx import load
 from lenet_edge_runtime.errors import RunError, TrainingError

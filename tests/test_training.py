@@ -16,16 +16,9 @@ from lenet_edge.models import LeNet5, build_model
 from lenet_edge.optimization import epochs_for, learning_rate_at
 from lenet_edge.recipes import RECIPES
 from lenet_edge.runs import Run
-from lenet_edge.training import (
-    VALIDATION_SHARE,
-    Progress,
-    Trainer,
-    TrainingStopped,
-    Watcher,
-    resolve_device,
-    start_record,
-    train,
-)  # fmt: skip
+from lenet_edge.trainer import VALIDATION_SHARE, Trainer
+from lenet_edge.training import resolve_device, start_record, train
+from lenet_edge.watching import Progress, TrainingStopped, Watcher
 from lenet_edge_runtime.errors import RunError, TrainingError
 
 EPOCHS = 3

@@ -50,50 +50,73 @@ def run(
     Example: lenet-edge train lenet5 --dataset fashion-mnist
     """
     from lenet_edge import distributed
-    from lenet_edge.datasets import load_dataset
-    from lenet_edge.fine_tuning import find_source, start_fine_tuning
     from lenet_edge.following import follow
-    from lenet_edge.reference import load_run_data
-    from lenet_edge.runs import create_run, find_run
-    from lenet_edge.training import start_record
 
     if qat and distributed.processes() > 1:
         raise typer.BadParameter("--qat trains in one process; start it without torchrun")
+    if source is not None and not qat:
+        raise typer.BadParameter("--from goes with --qat")
     if distributed.follows():
         follow(data_dir)
         return
     if resume:
         _refuse_with(
             "--resume", recipe=recipe, dataset=dataset, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed,
-            qat=qat or None, source=source,
+            qat=qat or None,
         )  # fmt: skip
-        run = find_run(out, status=("training",))
-        data = load_dataset(run.dataset_argument(), data_dir)
-        if data.md5s != run.read().data_md5s:
-            raise DataError(f"the images are not those that {run.folder} was started with; train a new run")
+        run, data = _resumed(out, data_dir)
     elif qat:
         _refuse_with("--qat", recipe=recipe, dataset=dataset, seed=seed)
-        started = find_source(source)
-        data = load_run_data(started, started.read(), data_dir)
-        run = start_fine_tuning(
-            started, data, out=out, epochs=epochs, batch_size=batch_size, learning_rate=lr, device=device,
+        run, data = _fine_tuned(
+            source, data_dir, out=out, epochs=epochs, batch_size=batch_size, learning_rate=lr, device=device,
             threads=threads,
         )  # fmt: skip
     else:
-        if source is not None:
-            raise typer.BadParameter("--from goes with --qat")
         chosen = _with_options(find_recipe(recipe or DEFAULT_RECIPE), batch_size, lr)
-        data = load_dataset(dataset or chosen.made_for, data_dir)
-        record = start_record(chosen, data, seed=seed or 0, device=device, threads=threads, epochs=epochs)
-        run = create_run(out, f"{chosen.name}-{data.name}")
-        run.write(record)
-        run.remember_data(data)
+        run, data = _started(
+            chosen, dataset, data_dir, out, seed=seed or 0, device=device, threads=threads, epochs=epochs
+        )
     with distributed.assembled() as team:
         document = train_run(run, data, resume=resume or qat, team=team)
     if as_json:
         console.print_json(document)
     else:
         _print_summary(document)
+
+
+def _resumed(out: Path | None, data_dir: Path | None) -> tuple[Any, Any]:
+    from lenet_edge.datasets import load_dataset
+    from lenet_edge.runs import find_run
+
+    run = find_run(out, status=("training",))
+    data = load_dataset(run.dataset_argument(), data_dir)
+    if data.md5s != run.read().data_md5s:
+        raise DataError(f"the images are not those that {run.folder} was started with; train a new run")
+    return run, data
+
+
+def _fine_tuned(source: Path | None, data_dir: Path | None, **options: Any) -> tuple[Any, Any]:
+    from lenet_edge.fine_tuning import find_source, start_fine_tuning
+    from lenet_edge.reference import load_run_data
+
+    run = find_source(source)
+    data = load_run_data(run, run.read(), data_dir)
+    return start_fine_tuning(run, data, **options), data
+
+
+def _started(
+    recipe: Recipe, dataset: str | None, data_dir: Path | None, out: Path | None, **options: Any
+) -> tuple[Any, Any]:
+    from lenet_edge.datasets import load_dataset
+    from lenet_edge.runs import create_run
+    from lenet_edge.training import start_record
+
+    data = load_dataset(dataset or recipe.made_for, data_dir)
+    record = start_record(recipe, data, **options)
+    run = create_run(out, f"{recipe.name}-{data.name}")
+    run.write(record)
+    run.remember_data(data)
+    return run, data
 
 
 def train_run(run: Any, data: Any, *, resume: bool = False, team: Any = None) -> dict[str, Any]:
