@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lenet_edge.models import PartialConvolution
 from lenet_edge_runtime.errors import WeightsError
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which trainers keep the state_dict
@@ -21,7 +22,8 @@ def load_foreign_weights(path: Path, net: nn.Module, recipe: str) -> None:
     """Copy the tensors of the file at `path` into `net`, matched by order and shape.
 
     A safetensors file keeps no order, so there the tensors are matched by layer: the one layer whose tensors have
-    these names' endings and shapes. Raises WeightsError that names the first tensor that does not fit.
+    these names' endings and shapes. Raises WeightsError that names the first tensor that does not fit, or for weights
+    where a partially connected net has none.
     """
     expected = {key: value for key, value in net.state_dict().items() if not _is_counter(key)}
     found = {key: value for key, value in _read(path).items() if not _is_counter(key)}
@@ -29,6 +31,12 @@ def load_foreign_weights(path: Path, net: nn.Module, recipe: str) -> None:
         found = _in_order_of(expected, found, path)
     matched = dict(zip(expected, _checked(expected, found, path, recipe), strict=True))
     net.load_state_dict(matched, strict=False)
+    for module in net.modules():
+        if isinstance(module, PartialConvolution) and (module.weight * (1 - module.mask)).any():
+            raise WeightsError(
+                f"{path} does not fit {recipe}: it has weights at connections that {recipe} leaves out; "
+                f"choose a --model that is fully connected"
+            )
 
 
 def _read(path: Path) -> dict[str, Tensor]:

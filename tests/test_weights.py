@@ -61,6 +61,12 @@ def test_half_precision_becomes_float32(tmp_path: Path) -> None:
     assert torch.equal(ours.layers.output.weight, theirs.layers.output.weight.float())
 
 
+def test_weights_of_a_full_net_are_not_those_of_a_partial_one(tmp_path: Path) -> None:
+    path = saved(new_net("lenet5-classic").state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(WeightsError, match="weights at connections that lenet5-partial leaves out"):
+        load_foreign_weights(path, new_net("lenet5-partial"), "lenet5-partial")
+
+
 def changed(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
     tensors = {key.replace(".", "_"): value for key, value in new_net().state_dict().items()}
     for key, value in changes.items():
