@@ -162,7 +162,7 @@ def _say_page(page: Any, as_json: bool = False) -> None:
     if as_json:
         console.print_json({"web": page})
     console.say(page.remark)
-    console.say(f"the web page: {page.folder}/, {page.files} files, {page.bytes / 1e6:.1f} MB")
+    console.say(f"the web page: {page.folder}/, {page.files} files, {page.bytes / 1e6:.2f} MB")
     console.say(f"next: lenet-edge serve {page.folder}")
 
 
