@@ -237,7 +237,7 @@ def test_file_and_engine_that_do_not_fit(shown: Path, model: Path, cli: CommandL
 
 def test_engine_that_loads_nothing_takes_no_cdn(digits_run: Run, cli: CommandLine) -> None:
     message = cli.fails("export", digits_run.folder, "--web", "page", "--engine", "wasm", "--cdn", DEFAULT_CDN)
-    assert "--cdn says where onnxruntime-web is; --engine wasm loads nothing: leave --cdn out" in message
+    assert "--cdn says where onnxruntime-web is, which --engine wasm does without: leave --cdn out" in message
 
 
 def test_without_a_compiler_the_command_says_what_to_install(

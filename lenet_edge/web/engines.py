@@ -138,4 +138,6 @@ def engine_for(path: Path) -> Engine | None:
 def check_cdn(engine: Engine, cdn: str | None) -> None:
     """Raise WebError where an address is given for an engine that loads nothing from elsewhere."""
     if cdn is not None and not engine.has_cdn:
-        raise WebError(f"--cdn says where onnxruntime-web is; --engine {engine.name} loads nothing: leave --cdn out")
+        raise WebError(
+            f"--cdn says where onnxruntime-web is, which --engine {engine.name} does without: leave --cdn out"
+        )
