@@ -46,7 +46,7 @@ def examine(path: Path, data: ImageData | None) -> Evidence:
 
 def is_damaged(path: Path) -> bool:
     """Whether a file was sealed and changed since; nothing of it is run."""
-    return is_broken(read_model(path))
+    return not path.is_dir() and is_broken(read_model(path))
 
 
 def _accuracy(model: Classifier, data: ImageData) -> float:

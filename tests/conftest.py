@@ -1,7 +1,9 @@
 """Fixtures: a network trained on scikit-learn's digits, its exported files, and the real data where it is at hand."""
 
 import os
+import shutil
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from lenet_edge.recipes import RECIPES
 from lenet_edge.runs import Run
 from lenet_edge.training import start_record, train
 from lenet_edge.watching import Watcher
+from lenet_edge.web.engines import ENGINES
 from lenet_edge_exporters import FORMATS
 from lenet_edge_runtime import ModelSpec
 
@@ -68,6 +71,33 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory, digits: ImageData) -> R
 def classic_run(tmp_path_factory: pytest.TempPathFactory, digits: ImageData) -> Run:
     """The same with the tanh and average-pooling net."""
     return make_run(tmp_path_factory.mktemp("runs") / "lenet5-classic-digits-1", "lenet5-classic", digits)
+
+
+@pytest.fixture(scope="session")
+def wasm_tools() -> None:
+    """Skips where nothing compiles C to WebAssembly, or nothing runs it."""
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    if not (shutil.which("clang") and shutil.which("wasm-ld")) and not find_spec("ziglang"):
+        pytest.skip("neither clang with lld nor ziglang is installed")
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """What runs the network in a web page."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def shown(
+    engine: str, digits_run: Run, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The digits' network in the format that the page's engine runs. Read-only for tests."""
+    if ENGINES[engine].format != "wasm":
+        return exported(digits_run, ENGINES[engine].format)
+    request.getfixturevalue("wasm_tools")
+    (artifact,) = export_run(digits_run, ["wasm"], out=tmp_path_factory.mktemp("wasm"), max_drop_pp=100).artifacts
+    return artifact.path
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,12 @@
 """The C export against onnxruntime: the same logits, bit for bit, in every build that this machine can make."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,12 @@ from torch import nn
 from lenet_edge.datasets import ImageData, load_dataset
 from lenet_edge_exporters import FORMATS, ExportJob, export, formats, int8, open_file
 from lenet_edge_exporters.atomic import write_folder
-from lenet_edge_exporters.c import toolchain
+from lenet_edge_exporters.c import toolchain, wasm
 from lenet_edge_exporters.c.program import UnsupportedError
 from lenet_edge_exporters.c.toolchain import WARNINGS, CompilerError
 from lenet_edge_runtime import Classifier, ModelSpec
 from lenet_edge_runtime.errors import GateError, ModelFileError, ProviderError
+from lenet_edge_runtime.proof import CARD
 from lenet_edge_runtime.sessions import open_session
 from lenet_edge_runtime.shared_library import SharedLibrary
 
@@ -356,14 +357,6 @@ def test_library_runs_on_the_cpu_alone_and_is_refused_for_another_answer(on_digi
 # --- WebAssembly ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def wasm_tools() -> None:
-    if not shutil.which("node"):
-        pytest.skip("node is not installed")
-    if not (shutil.which("clang") and shutil.which("wasm-ld")) and not find_spec("ziglang"):
-        pytest.skip("neither clang with lld nor ziglang is installed")
-
-
 @pytest.mark.usefixtures("wasm_tools")
 @pytest.mark.parametrize("recipe", ["lenet5", pytest.param("lenet5-classic", marks=pytest.mark.slow)])
 def test_wasm_gives_the_same_bits_in_node(recipe: str, digits: ImageData, tmp_path: Path) -> None:
@@ -390,3 +383,33 @@ def check_wasm(data: ImageData, recipe: str, folder: Path) -> None:
     np.testing.assert_array_equal(model.logits(data.test_pixels), expected)
     assert (folder / "net-wasm" / "lenet.wasm").stat().st_size < 90_000
     assert (folder / "net-wasm" / "lenet.mjs").stat().st_size <= 1024
+
+
+@pytest.mark.usefixtures("wasm_tools")
+def test_wasm_folder_proves_itself(tmp_path: Path) -> None:
+    files = FORMATS["wasm"].export(make_job("lenet5"))
+    assert files == FORMATS["wasm"].export(make_job("lenet5"))
+    carded = wasm.seal(files, {"accuracy": 0.5})
+    assert {name for name in files if carded[name] != files[name]} == {"lenet.json"}
+    write_folder(tmp_path / "net-wasm", carded)
+    _, model = open_file(tmp_path / "net-wasm")
+    assert json.loads(model.metadata[CARD]) == {"accuracy": 0.5}
+    damage = {
+        **{name: carded[name][:600] + bytes([carded[name][600] ^ 1]) + carded[name][601:] for name in carded},
+        "another label": carded["lenet.json"].replace(b'\\"0\\"', b'\\"O\\"'),
+        "another layout": carded["lenet.json"].replace(b"\n", b""),
+        "another card": carded["lenet.json"].replace(b"0.5", b"0.9"),
+    }
+    for name, content in damage.items():
+        changed = {**carded, (name if name in carded else "lenet.json"): content}
+        assert changed != carded
+        write_folder(tmp_path / "net-wasm", changed)
+        with pytest.raises(GateError, match=r"net-wasm does not prove itself: .* \(its seal is broken\)"):
+            open_file(tmp_path / "net-wasm")
+
+
+def test_other_folder_is_no_wasm_export(tmp_path: Path) -> None:
+    for content in (b"{", b"[1]", b"7"):
+        write_folder(tmp_path / "net-wasm", {"lenet.wasm": b"", "lenet.mjs": b"", "lenet.json": content})
+        with pytest.raises(ModelFileError, match=r"net-wasm is no folder of the wasm export \("):
+            open_file(tmp_path / "net-wasm")

@@ -1,12 +1,14 @@
 """Verification: the figures of a file against the PyTorch model, and the gate."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from conftest import EVERYWHERE, exported, make_run
+from conftest import EVERYWHERE, CommandLine, exported, make_run
 from lenet_edge.comparison import compare, default_max_drop
 from lenet_edge.datasets import ImageData
 from lenet_edge.exported import exported_files, run_of
@@ -103,3 +105,15 @@ def test_default_gate_asks_no_more_than_the_images_can_show() -> None:
     few = default_max_drop(0.995, 599, strict=True)
     labels = np.zeros(599, np.int64)
     assert compare("x", "onnx", one_hot(labels), one_hot(labels), labels, few).passed
+
+
+@pytest.mark.parametrize("engine", ["wasm"], indirect=True)
+def test_folder_is_verified_against_its_run(shown: Path, digits_run: Run, tmp_path: Path, cli: CommandLine) -> None:
+    assert "net-wasm cannot carry evidence of its own; name its run by --run" in cli.fails(
+        "verify", shutil.copytree(shown, "net-wasm")
+    )
+    run = shutil.copytree(digits_run.folder, tmp_path / "run")
+    folder = shutil.copytree(shown, run / "export" / "net-wasm")
+    result = cli("verify", folder, "--max-drop", "100", "--json")
+    assert result.exit_code == 0, result.output
+    assert [item["format"] for item in json.loads(result.stdout)["models"]] == ["wasm"]

@@ -1,10 +1,14 @@
 """The page from end to end in headless Chromium, driven by Selenium: drawn on, given images, and compared with Python.
 
-Skipped where chromium and chromedriver (Debian: chromium, chromium-driver) or npm are missing.
+By every engine. Skipped where chromium and chromedriver (Debian: chromium, chromium-driver) are missing, or what makes
+the engine: npm, or a compiler of WebAssembly.
 """
 
 import base64
+import hashlib
 import io
+import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -19,9 +23,12 @@ from conftest import exported
 from image_variants import photo
 from lenet_edge.datasets import ImageData, load_dataset
 from lenet_edge.runs import Run
+from lenet_edge.web.engines import ENGINES
 from lenet_edge.web.page import write_page
 from lenet_edge.web.server import address_of, serving
-from lenet_edge_runtime import Classifier, LenetEdgeError
+from lenet_edge.web.static_files import PAGE
+from lenet_edge_runtime import Classifier
+from lenet_edge_runtime.errors import WebError
 from lenet_edge_runtime.fitting import fit_image
 from lenet_edge_runtime.images import read_image
 
@@ -30,9 +37,10 @@ SECONDS = 60  # to wait for what takes one: this machine may be busy
 RUN_IN_PAGE = """
 const done = arguments[arguments.length - 1];
 (async () => {
-    const { load } = await import(document.baseURI + "engine.mjs");
-    const engine = await load(document.baseURI + arguments[0]);
-    const pixels = Uint8Array.from(atob(arguments[1]), (character) => character.charCodeAt(0));
+    const { engine: { module, source } } = await (await fetch("model.json")).json();
+    const { load } = await import(document.baseURI + module);
+    const engine = await load(document.baseURI + source);
+    const pixels = Uint8Array.from(atob(arguments[0]), (character) => character.charCodeAt(0));
     const logits = await engine.predict(pixels);
     done([logits.constructor.name, Array.from(new Uint8Array(logits.slice().buffer))]);
 })().catch((error) => done([String(error), []]));
@@ -40,7 +48,7 @@ const done = arguments[arguments.length - 1];
 
 
 class Page:
-    """The page in the browser, as a person uses it."""
+    """The page in the browser, as a person uses it; `model` is the int8 ONNX file, for Python's answers."""
 
     def __init__(self, driver: Any, address: str, model: Path) -> None:
         self.driver, self.address, self.model = driver, address, model
@@ -113,18 +121,16 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def folder(digits_run: Run, driver: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the digits' int8 file, with onnxruntime-web from npm."""
-    return vendored(exported(digits_run, "int8"), tmp_path_factory.mktemp("web") / "page")
-
-
-def vendored(model: Path, folder: Path) -> Path:
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed: the page would load onnxruntime-web from a CDN")
+def folder(engine: str, shown: Path, driver: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the digits' network, with all that runs it."""
+    if ENGINES[engine].has_cdn and shutil.which("npm") is None:
+        pytest.skip("npm is not installed: the page would load its engine from a CDN")
     try:
-        return write_page(model, folder).folder
-    except LenetEdgeError as error:
-        pytest.skip(f"npm gave no onnxruntime-web: {error}")
+        return write_page(shown, tmp_path_factory.mktemp("web") / "page", engine).folder
+    except WebError as error:
+        if not ENGINES[engine].has_cdn:
+            raise
+        pytest.skip(f"npm gave no engine: {error}")
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +193,25 @@ def test_undo_and_clear(page: Page) -> None:
     assert page.seen().max() == 0
 
 
+def test_page_says_what_it_loads_and_runs(page: Page, folder: Path) -> None:
+    names, texts = ([part.text for part in page.find("facts").find_elements("tag name", tag)] for tag in ("dt", "dd"))
+    facts = dict(zip(names, texts, strict=True))
+    content = (folder / facts["File"]).read_bytes()
+    assert facts["Size"] == f"{len(content):,} bytes"
+    assert facts["SHA-256"] == hashlib.sha256(content).hexdigest()
+    assert facts["Loaded bytes"] == "their SHA-256 is the expected one"
+    assert facts["Accuracy"].endswith("of 599 test images of digits")
+    sizes: dict[str, int] = page.driver.execute_script(
+        "return Object.fromEntries(performance.getEntriesByType('resource').map("
+        "(entry) => [new URL(entry.name).pathname, entry.decodedBodySize]))"
+    )
+    ran = {name: size for name, size in sizes.items() if name[1:] not in (*PAGE, "model.json", "known-answers.json")}
+    assert f"/{facts['File']}" in ran
+    assert any(name.endswith(".wasm") for name in ran)
+    loaded = float(re.search(r"; ([\d.]+) [kM]B loaded in all$", facts["Runs on"])[1])
+    assert loaded == pytest.approx(sum(ran.values()) / (1e3 if " kB" in facts["Runs on"] else 1e6), abs=0.06)
+
+
 def test_known_answers_are_given_in_this_browser(page: Page) -> None:
     page.find("replay").click()
     page.wait("return document.getElementById('verdict').textContent !== ''")
@@ -209,7 +234,7 @@ def test_wrong_known_answer_is_found(page: Page, folder: Path) -> None:
 
 
 def test_changed_model_is_not_run(page: Page, folder: Path) -> None:
-    path = folder / page.model.name
+    path = folder / json.loads((folder / "model.json").read_bytes())["file"]
     whole = path.read_bytes()
     path.write_bytes(whole[:2000] + bytes([whole[2000] ^ 1]) + whole[2001:])
     try:
@@ -336,9 +361,7 @@ def test_a_thousand_official_images_get_pythons_logits(name: str, page: Page, re
 
 def assert_same_logits(page: Page, pixels: np.ndarray) -> None:
     """The engine in the page and onnxruntime in Python give the very same bits."""
-    kind, content = page.driver.execute_async_script(
-        RUN_IN_PAGE, page.model.name, base64.b64encode(pixels.tobytes()).decode()
-    )
+    kind, content = page.driver.execute_async_script(RUN_IN_PAGE, base64.b64encode(pixels.tobytes()).decode())
     assert kind == "Float32Array"
     assert len(pixels) == 1000
     assert bytes(content) == Classifier(page.model).logits(pixels).tobytes()

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lenet_edge.web.engines import ENGINES
 from lenet_edge.web.onnxruntime_web import DEFAULT_CDN, FILES, FOLDER, VERSION, PinnedFile
 from lenet_edge.web.page import write_page
 from lenet_edge.web.static_files import PAGE, static_file
+from lenet_edge_exporters.c import toolchain
 from lenet_edge_runtime import LenetEdgeError, onnx_file
 from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
 
@@ -61,35 +63,40 @@ def tree(folder: Path) -> dict[str, bytes]:
 # --- what it holds -------------------------------------------------------------------------------------------------
 
 
-def test_same_model_gives_the_same_bytes(model: Path, tmp_path: Path, npm: Path) -> None:
-    write_page(model, tmp_path / "one")
-    write_page(model, tmp_path / "two")
+def test_same_model_gives_the_same_bytes(engine: str, shown: Path, tmp_path: Path, npm: Path) -> None:
+    write_page(shown, tmp_path / "one", engine)
+    write_page(shown, tmp_path / "two", engine)
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
 
 
-def test_every_file_stands_in_the_list_with_its_hash(model: Path, tmp_path: Path, npm: Path) -> None:
-    page = write_page(model, tmp_path / "page")
+def test_every_file_stands_in_the_list_with_its_hash(engine: str, shown: Path, tmp_path: Path, npm: Path) -> None:
+    page = write_page(shown, tmp_path / "page", engine)
     files = tree(tmp_path / "page")
     listed = json.loads(files.pop("files.json"))
     assert listed == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     assert page.files == len(files) + 1
 
 
-def test_model_is_the_file_itself(model: Path, tmp_path: Path) -> None:
-    write_page(model, tmp_path / "page", cdn=DEFAULT_CDN)
+def test_model_is_the_file_itself(engine: str, shown: Path, tmp_path: Path, npm: Path) -> None:
+    write_page(shown, tmp_path / "page", engine)
     files = tree(tmp_path / "page")
     said = json.loads(files["model.json"])
-    content = model.read_bytes()
-    assert files[model.name] == content
+    network = shown / "lenet.wasm" if shown.is_dir() else shown
+    content = network.read_bytes()
+    assert files[network.name] == content
+    assert said["file"] == network.name
     assert (said["bytes"], said["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
     assert said["engine"]["sha256"] == said["sha256"]
     assert (said["labels"], said["height"], said["width"]) == (list("0123456789"), 28, 28)
     assert (said["polarity"], said["fit"]) == ("light-on-dark", "mnist")
-    assert said["title"] == "lenet5 on digits, int8"
+    assert said["title"] == f"lenet5 on digits, {ENGINES[engine].format}"
+    assert {"images": 599, "split": "test", "dataset": "digits"}.items() <= said["accuracy"].items()
 
 
-def test_known_answers_are_those_of_the_file(model: Path, tmp_path: Path) -> None:
-    write_page(model, tmp_path / "page", cdn=DEFAULT_CDN)
+def test_known_answers_are_those_of_the_int8_file(
+    engine: str, shown: Path, model: Path, tmp_path: Path, npm: Path
+) -> None:
+    write_page(shown, tmp_path / "page", engine)
     said = json.loads((tmp_path / "page" / "known-answers.json").read_bytes())
     known = KnownAnswers.from_json(onnx_file.metadata_of(model.read_bytes())[KNOWN_ANSWERS])
     assert base64.b64decode(said["pixels"]) == known.pixels.tobytes()
@@ -97,8 +104,8 @@ def test_known_answers_are_those_of_the_file(model: Path, tmp_path: Path) -> Non
     assert (said["shape"], said["tolerance"]) == (list(known.pixels.shape), 0)
 
 
-def test_no_local_path_and_no_time_stands_in_it(model: Path, tmp_path: Path, npm: Path) -> None:
-    write_page(model, tmp_path / "page")
+def test_no_local_path_and_no_time_stands_in_it(engine: str, shown: Path, tmp_path: Path, npm: Path) -> None:
+    write_page(shown, tmp_path / "page", engine)
     whole = b"\n".join(tree(tmp_path / "page").values())
     for text in (
         str(tmp_path),
@@ -118,6 +125,19 @@ def test_every_own_file_is_written(model: Path, tmp_path: Path) -> None:
     assert set(tree(tmp_path / "page")) == {
         *PAGE, "engine.mjs", "model.json", "known-answers.json", "files.json", model.name,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["wasm"], indirect=True)
+def test_webassembly_of_its_own_is_two_files(shown: Path, tmp_path: Path) -> None:
+    page = write_page(shown, tmp_path / "page", "wasm")
+    files = tree(tmp_path / "page")
+    assert set(files) == {*PAGE, "lenet.wasm", "lenet.mjs", "model.json", "known-answers.json", "files.json"}
+    assert files["lenet.mjs"] == (shown / "lenet.mjs").read_bytes()
+    assert files["index.html"] == static_file("index.html").replace(b"{{origin}}", b"").replace(b"{{other}}", b"")
+    assert b"onnxruntime" not in b"".join(files.values()).lower()
+    loaded = len(files["lenet.wasm"]) + len(files["lenet.mjs"])
+    assert json.loads(files["model.json"])["engine"]["bytes"] == loaded < 90_000
+    assert page.remark.startswith(f"lenet.wasm and lenet.mjs: {loaded / 1e3:.1f} kB")
 
 
 # --- where the engine comes from -----------------------------------------------------------------------------------
@@ -185,6 +205,53 @@ def test_export_of_a_run_adds_int8_and_the_page(digits_run: Run, cli: CommandLin
     assert Path("page/lenet5-digits.int8.onnx").read_bytes() == Path("out/lenet5-digits.int8.onnx").read_bytes()
 
 
+@pytest.mark.parametrize("engine", ["wasm"], indirect=True)
+def test_page_of_a_run_and_of_its_exported_folder_are_the_same(
+    shown: Path, digits_run: Run, tmp_path: Path, cli: CommandLine
+) -> None:
+    result = cli(
+        "export", digits_run.folder, "--format", "onnx", "--out", "out", "--web", "page", "--engine", "wasm", "--json"
+    )
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert [item["format"] for item in document["artifacts"]] == ["onnx", "wasm"]
+    assert (document["web"]["engine"], document["web"]["model"]) == ("wasm", "out/lenet5-digits-wasm")
+    again = cli("export", "out/lenet5-digits-wasm", "--web", "again", "--engine", "wasm")
+    assert again.exit_code == 0, again.output
+    assert "next: lenet-edge serve again" in again.stderr
+    assert tree(tmp_path / "page") == tree(tmp_path / "again")
+    assert tree(tmp_path / "page")["lenet.wasm"] == (shown / "lenet.wasm").read_bytes()
+
+
+@pytest.mark.parametrize("engine", ["wasm"], indirect=True)
+def test_file_and_engine_that_do_not_fit(shown: Path, model: Path, cli: CommandLine) -> None:
+    assert (
+        f"{model} is run by --engine ort, not by wasm: give --engine ort, or a run instead, which is then exported "
+        f"for wasm"
+    ) in cli.fails("export", model, "--web", "page", "--engine", "wasm")
+    assert "net-wasm is run by --engine wasm, not by ort: give --engine wasm, or a run" in cli.fails(
+        "export", shutil.copytree(shown, "net-wasm"), "--web", "page"
+    )
+    assert not Path("page").exists()
+
+
+def test_engine_that_loads_nothing_takes_no_cdn(digits_run: Run, cli: CommandLine) -> None:
+    message = cli.fails("export", digits_run.folder, "--web", "page", "--engine", "wasm", "--cdn", DEFAULT_CDN)
+    assert "--cdn says where onnxruntime-web is, which --engine wasm does without: leave --cdn out" in message
+
+
+def test_without_a_compiler_the_command_says_what_to_install(
+    digits_run: Run, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
+    found = toolchain.importlib.util.find_spec
+    monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda name: found(name) if name != "ziglang" else None)
+    options = ["--format", "onnx", "--out", "out", "--web", "page", "--engine", "wasm"]
+    message = cli.fails("export", digits_run.folder, *options)
+    assert "found nothing that compiles C to WebAssembly (clang with lld, or ziglang); try: pip install" in message
+    assert not Path("page").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -235,6 +302,30 @@ def test_changed_or_foreign_file_is_refused(model: Path, tmp_path: Path, cli: Co
     assert "changed after it was written" in cli.fails("export", changed, "--web", "page")
     changed.write_bytes(b"\x3a\x00")
     assert "carries no lenet-edge metadata" in cli.fails("export", changed, "--web", "page")
+    changed.write_bytes(b"no model")
+    assert "changed.onnx: not an ONNX" in cli.fails("export", changed, "--web", "page")
+
+
+@pytest.mark.parametrize("engine", ["wasm"], indirect=True)
+def test_changed_or_unproved_wasm_folder_is_refused(shown: Path, tmp_path: Path, cli: CommandLine) -> None:
+    folder = tmp_path / "net-wasm"
+    weights = (shown / "lenet.wasm").read_bytes()[-5000:]
+    replaced = {
+        "lenet.wasm": (weights, weights[::-1]),
+        "lenet.mjs": (b"subarray", b"slice"),
+        "lenet.json": (b"digits", b"kmnist"),
+    }
+    for name, (old, new) in replaced.items():
+        shutil.copytree(shown, folder, dirs_exist_ok=True)
+        content = (folder / name).read_bytes()
+        assert old in content
+        (folder / name).write_bytes(content.replace(old, new))
+        message = cli.fails("export", folder, "--web", "page", "--engine", "wasm")
+        assert "changed after it was written; export it with 'lenet-edge export --format wasm'" in message
+    (folder / "lenet.json").write_text("{}")
+    assert "carries no lenet-edge metadata" in cli.fails("export", folder, "--web", "page", "--engine", "wasm")
+    (folder / "lenet.mjs").unlink()
+    assert "is no folder of the wasm export" in cli.fails("export", folder, "--web", "page", "--engine", "wasm")
 
 
 # --- the page's text -----------------------------------------------------------------------------------------------

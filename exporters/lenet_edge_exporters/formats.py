@@ -26,6 +26,7 @@ from lenet_edge_runtime.spec import PREFIX
 
 Content = bytes | Mapping[str, bytes]  # of a file, or of the files of a folder by their names
 Seal = Callable[[bytes, ExportJob, LoadedModel, Mapping[str, Any] | None], bytes]
+FolderSeal = Callable[[Mapping[str, bytes], Mapping[str, Any] | None], Mapping[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Format:
     min_agreement: float  # share of the check images that get the PyTorch model's class
     max_difference: float | None  # of any logit, as a share of the largest logit; None: only the class counts
     seal: Seal | None = None  # adds card, known answers and seal, where the format can carry them
+    seal_folder: FolderSeal | None = None  # the same for a folder, which has known answers from the first
     footprint: Callable[[Path, LoadedModel], Mapping[str, Any]] | None = None  # memory and work of one inference
 
 
@@ -93,7 +95,7 @@ FORMATS = {
         ),
         Format(
             "wasm", "-wasm", "the same C as WebAssembly for browsers and Node, with its loader", "node",
-            wasm.export, wasm.load, min_agreement=0.97, max_difference=None,
+            wasm.export, wasm.load, min_agreement=0.97, max_difference=None, seal_folder=wasm.seal,
         ),
     )
 }  # fmt: skip
@@ -117,6 +119,8 @@ def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.f
         footprint = row.footprint(temporary, model) if row.footprint else None
         if row.seal and isinstance(content, bytes):
             content = row.seal(content, job, model, measurement.card)
+        elif row.seal_folder and not isinstance(content, bytes):
+            content = row.seal_folder(content, measurement.card)
     written = path if measurement.passed else rejected_path(path)
     _write(written, content)
     return Artifact(

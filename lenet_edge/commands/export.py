@@ -1,5 +1,6 @@
 """`lenet-edge export`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -10,7 +11,7 @@ from lenet_edge.commands.export_tables import print_report
 from lenet_edge.commands.verify import why_it_failed
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption, MaxDropOption
 from lenet_edge.recipes import find_recipe
-from lenet_edge.web.engines import ENGINES
+from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, check_cdn, engine_for
 from lenet_edge_exporters.formats import FORMATS
 from lenet_edge_exporters.job import (
     CALIBRATION_IMAGES,
@@ -33,7 +34,7 @@ def run(
         Path | None,
         typer.Argument(
             help="A run (the latest by default), or a state_dict (.pth, .pt, .safetensors) with --model and --dataset; "
-            "with --web also an exported ONNX file.",
+            "with --web also an exported ONNX file or wasm folder.",
             show_default=False,
         ),
     ] = None,
@@ -83,15 +84,17 @@ def run(
     std: Annotated[list[float] | None, typer.Option(help="Standard deviation, like --mean.")] = None,
     web: Annotated[
         Path | None,
-        typer.Option(help="Folder for a web page that runs the int8 ONNX file in a browser.", show_default=False),
+        typer.Option(help="Folder for a web page that runs the int8 network in a browser.", show_default=False),
     ] = None,
     engine: Annotated[
         str | None,
-        typer.Option(help=f"With --web: what runs it there. {_ENGINE_HELP}.  [default: ort]", show_default=False),
+        typer.Option(
+            help=f"With --web: what runs it there. {_ENGINE_HELP}.  [default: {DEFAULT_ENGINE}]", show_default=False
+        ),
     ] = None,
     cdn: Annotated[
         str | None,
-        typer.Option(help="With --web: load the engine from this address instead of fetching it by npm."),
+        typer.Option(help="With --web: load onnxruntime-web from this address instead of fetching it by npm."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -100,10 +103,11 @@ def run(
     Example: lenet-edge export --int8
     """
     _check_web_options(web, engine, cdn)
-    if web and run and run.suffix == ".onnx":
-        _say_page(_write_page(run, web, engine, cdn), as_json)
+    shown = ENGINES[engine or DEFAULT_ENGINE]
+    if web and run and engine_for(run):
+        _say_page(_write_page(run, web, shown.name, cdn), as_json)
         return
-    names = chosen_formats(formats, int8 or web is not None)
+    names = chosen_formats(formats, (["int8"] if int8 else []) + ([shown.format] if web else []))
     # All that can be wrong on the command line is found before weights become a run.
     plan = _int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
     _check_weights_options(run, model, dataset, mean, std)
@@ -121,8 +125,8 @@ def run(
             max_drop_pp=max_drop,
             input_type=input_type,
         )
-    int8_files = [item.path for item in report.artifacts if item.format == "int8" and item.passed]
-    page = _write_page(int8_files[0], web, engine, cdn) if web and int8_files else None
+    fit_to_show = [item.path for item in report.artifacts if item.format == shown.format and item.passed]
+    page = _write_page(fit_to_show[0], web, shown.name, cdn) if web and fit_to_show else None
     if as_json:
         console.print_json(as_document(found, report) | ({"web": page} if page else {}))
     else:
@@ -144,20 +148,21 @@ def _check_web_options(web: Path | None, engine: str | None, cdn: str | None) ->
         return
     if engine is not None and engine not in ENGINES:
         raise typer.BadParameter(f"--engine is one of {', '.join(ENGINES)}, got {engine!r}")
+    check_cdn(ENGINES[engine or DEFAULT_ENGINE], cdn)
     check_folder(web)
 
 
-def _write_page(model: Path, web: Path, engine: str | None, cdn: str | None) -> Any:
+def _write_page(path: Path, web: Path, engine: str, cdn: str | None) -> Any:
     from lenet_edge.web.page import write_page
 
-    return write_page(model, web, engine or "ort", cdn)
+    return write_page(path, web, engine, cdn)
 
 
 def _say_page(page: Any, as_json: bool = False) -> None:
     if as_json:
         console.print_json({"web": page})
     console.say(page.remark)
-    console.say(f"the web page: {page.folder}/, {page.files} files, {page.bytes / 1e6:.1f} MB")
+    console.say(f"the web page: {page.folder}/, {page.files} files, {page.bytes / 1e6:.2f} MB")
     console.say(f"next: lenet-edge serve {page.folder}")
 
 
@@ -215,9 +220,9 @@ def _say_why_rejected(report: Any) -> None:
         console.say("'lenet-edge train --qat' fine-tunes the run for int8")
 
 
-def chosen_formats(formats: list[str] | None, int8: bool) -> list[str]:
-    """The formats asked for, each once; an unknown one is a usage error."""
-    names = list(formats or DEFAULT_FORMATS) + (["int8"] if int8 else [])
+def chosen_formats(formats: list[str] | None, added: Sequence[str]) -> list[str]:
+    """The formats asked for (or the default ones) and those added, each once; an unknown one is a usage error."""
+    names = [*(formats or DEFAULT_FORMATS), *added]
     for name in names:
         if name not in FORMATS:
             raise typer.BadParameter(f"no format is called {name!r}; choose {', '.join(FORMATS)}")

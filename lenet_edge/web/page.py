@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lenet_edge.web.engines import ENGINES, Prepared
+from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, Engine, Exported, Prepared, check_cdn, engine_for
 from lenet_edge.web.static_files import PAGE, static_file
 from lenet_edge_exporters import atomic
-from lenet_edge_runtime import ModelSpec, onnx_file
+from lenet_edge_runtime import ModelSpec
 from lenet_edge_runtime.errors import ModelFileError, WebError
-from lenet_edge_runtime.proof import CARD, KNOWN_ANSWERS, KnownAnswers, is_sealed
-from lenet_edge_runtime.sessions import read_model
+from lenet_edge_runtime.proof import CARD, KNOWN_ANSWERS, KnownAnswers
 from lenet_edge_runtime.spec import PREFIX, input_type_of
 
 MANIFEST = "files.json"  # the SHA-256 of every file of the folder but itself
@@ -39,26 +38,39 @@ def check_folder(folder: Path) -> None:
         raise WebError(f"{folder} is not empty and holds no page of 'lenet-edge export --web'; give --web a new folder")
 
 
-def write_page(model: Path, folder: Path, engine: str = "ort", cdn: str | None = None) -> WebPage:
-    """Write the page that runs `model`, an exported ONNX file that takes grey uint8 pixels, into `folder`.
+def write_page(path: Path, folder: Path, engine: str = DEFAULT_ENGINE, cdn: str | None = None) -> WebPage:
+    """Write the page that runs what was exported to `path`, a network that takes grey uint8 pixels, into `folder`.
 
     Files of a former page there are replaced, and removed where they are no longer needed. Raises ModelFileError for
-    a file that cannot be shown, WebError for a folder or an engine that cannot be used.
+    a model that cannot be shown, WebError for a folder or an engine that cannot be used.
     """
+    row = ENGINES[engine]
     check_folder(folder)
-    content = read_model(model)
-    spec, known = _read(model, content)
-    prepared = ENGINES[engine].prepare(model.name, content, cdn)
+    check_cdn(row, cdn)
+    _check_engine(row, path)
+    model = row.read(path)
+    spec, known = _evidence(model, path, row)
+    prepared = row.prepare(model, cdn)
     files = {
         **{name: static_file(name) for name in PAGE},
         **prepared.files,
-        model.name: content,
+        model.name: model.content,
         "known-answers.json": _json(_known_answers(known)),
     }
-    files["model.json"] = _json(_description(model.name, content, spec, files, engine, prepared))
+    files["model.json"] = _json(_description(model, spec, files, engine, prepared))
     files["index.html"] = _allowing(files["index.html"], prepared.origin)
     _write(folder, files)
-    return WebPage(folder, model, engine, len(files) + 1, sum(map(len, files.values())), prepared.remark)
+    return WebPage(folder, path, engine, len(files) + 1, sum(map(len, files.values())), prepared.remark)
+
+
+def _check_engine(engine: Engine, path: Path) -> None:
+    """Raise WebError for what was exported for another engine."""
+    other = engine_for(path)
+    if other is not None and other is not engine:
+        raise WebError(
+            f"{path} is run by --engine {other.name}, not by {engine.name}: give --engine {other.name}, "
+            f"or a run instead, which is then exported for {engine.name}"
+        )
 
 
 def _allowing(html: bytes, origin: str) -> bytes:
@@ -67,18 +79,19 @@ def _allowing(html: bytes, origin: str) -> bytes:
     return html.replace(b"{{origin}}", sources.encode()).replace(b"{{other}}", words.encode())
 
 
-def _read(model: Path, content: bytes) -> tuple[ModelSpec, KnownAnswers]:
+def _evidence(model: Exported, path: Path, engine: Engine) -> tuple[ModelSpec, KnownAnswers]:
+    """What the model says of itself and its known answers; raises ModelFileError where it proves nothing."""
+    metadata = model.metadata
     try:
-        metadata = onnx_file.metadata_of(content)
         spec = ModelSpec.from_metadata(metadata)
-        if KNOWN_ANSWERS not in metadata or not is_sealed(content):
-            raise ModelFileError("the file carries no known answers, or was changed after it was written")
+        if KNOWN_ANSWERS not in metadata or not model.is_whole:
+            raise ModelFileError("it carries no known answers, or was changed after it was written")
         known = KnownAnswers.from_json(metadata[KNOWN_ANSWERS])
     except ModelFileError as error:
-        raise ModelFileError(f"{model}: {error}; export it with 'lenet-edge export --int8'") from None
+        raise ModelFileError(f"{path}: {error}; export it with 'lenet-edge export --format {engine.format}'") from None
     if spec.channels != 1 or input_type_of(metadata) != "uint8":
         raise ModelFileError(
-            f"{model} takes {input_type_of(metadata)} images of {spec.channels} channel(s); the web page gives "
+            f"{path} takes {input_type_of(metadata)} images of {spec.channels} channel(s); the web page gives "
             f"uint8 of 1 channel: export without --input float32"
         )
     return spec, known
@@ -94,22 +107,16 @@ def _known_answers(known: KnownAnswers) -> dict[str, Any]:
 
 
 def _description(
-    name: str,
-    content: bytes,
-    spec: ModelSpec,
-    files: dict[str, bytes],
-    engine: str,
-    prepared: Prepared,
+    model: Exported, spec: ModelSpec, files: dict[str, bytes], engine: str, prepared: Prepared
 ) -> dict[str, Any]:
     """What the page has to know (model.json)."""
-    metadata = onnx_file.metadata_of(content)
-    card = json.loads(metadata.get(CARD, "null"))
-    said = {key: json.loads(metadata.get(PREFIX + key, "null")) for key in ("recipe", "dataset", "format")}
+    card = json.loads(model.metadata.get(CARD, "null"))
+    said = {key: json.loads(model.metadata.get(PREFIX + key, "null")) for key in ("recipe", "dataset", "format")}
     return {
-        "title": f"{said['recipe']} on {said['dataset']}, {said['format']}" if all(said.values()) else name,
-        "file": name,
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "title": f"{said['recipe']} on {said['dataset']}, {said['format']}" if all(said.values()) else model.name,
+        "file": model.name,
+        "bytes": len(model.content),
+        "sha256": hashlib.sha256(model.content).hexdigest(),
         "labels": list(spec.labels),
         "height": spec.height,
         "width": spec.width,

@@ -1,26 +1,30 @@
-"""WebAssembly from the same C: one module of some 70 kB and a loader of 1 kB, for browsers and Node.
+"""WebAssembly from the same C: one module of some 74 kB and a loader of 1 kB, for browsers and Node.
 
-`lenet.mjs` exports `load(source)`, which resolves to an object with `predict(pixels) -> logits`.
+`lenet.mjs` exports `load(source)`, which resolves to an object with `predict(pixels) -> logits`. `lenet.json` is the
+metadata: known answers, the card of what was measured, and a seal over every byte of the three files.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters.c import folder, toolchain
 from lenet_edge_exporters.job import ExportJob, LoadedModel
+from lenet_edge_runtime import proof
 from lenet_edge_runtime.errors import GateError, ModelFileError
-from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
 from lenet_edge_runtime.spec import PREFIX
 
+MODULE, LOADER, METADATA = "lenet.wasm", "lenet.mjs", "lenet.json"
 NODE_SCRIPT = """
 import { load } from "./lenet.mjs";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -39,37 +43,65 @@ def export(job: ExportJob) -> dict[str, bytes]:
             (place / name).write_bytes(files[name])
         for name in ("lenet_wasm.c", "string.h"):
             (place / name).write_text(folder.template(name), encoding="utf-8")
-        module = toolchain.compile_wasm(place, place / "lenet.wasm").read_bytes()
+        module = toolchain.compile_wasm(place, place / MODULE).read_bytes()
     metadata = {**made.metadata, PREFIX + "format": json.dumps("wasm")}
-    return {
-        "lenet.wasm": module,
-        "lenet.mjs": folder.filled("lenet.mjs", job, made),
-        "lenet.json": (json.dumps(metadata, sort_keys=True, indent=1) + "\n").encode(),
-    }
+    return _sealed({MODULE: module, LOADER: folder.filled(LOADER, job, made)}, metadata)
+
+
+def seal(files: Mapping[str, bytes], card: Mapping[str, Any] | None) -> dict[str, bytes]:
+    """A folder's files with the card among the metadata, sealed anew."""
+    metadata = json.loads(files[METADATA])
+    return _sealed(files, metadata if card is None else {**metadata, proof.CARD: json.dumps(card)})
+
+
+def is_sealed(files: Mapping[str, bytes]) -> bool:
+    """Whether a folder's files are those that were sealed: sealing them again then changes no byte."""
+    return _sealed(files, json.loads(files[METADATA])) == files
+
+
+def read(path: Path) -> tuple[dict[str, bytes], dict[str, str]]:
+    """A folder's files by name, and its metadata; raises ModelFileError for another folder."""
+    try:
+        files = {name: (path / name).read_bytes() for name in (MODULE, LOADER, METADATA)}
+        return files, dict(json.loads(files[METADATA]))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelFileError(f"{path} is no folder of the wasm export ({error})") from error
 
 
 def load(path: Path, threads: int = 1) -> LoadedModel:
     """Open the folder in Node and replay its known answers; `threads` means nothing to it.
 
-    Raises ModelFileError for another folder or where there is no Node, GateError where an answer differs by a bit.
+    Raises ModelFileError for another folder or where there is no Node, GateError where a byte is not the one that was
+    exported, or an answer differs by a bit.
     """
     del threads
-    model = NodeModel(path)
-    answers = KnownAnswers.from_json(model.metadata[KNOWN_ANSWERS])
+    files, metadata = read(path)
+    if not is_sealed(files):
+        raise GateError(f"{path} {proof.BROKEN_SEAL}")
+    model = NodeModel(files, metadata)
+    answers = proof.known_answers(metadata, str(path))
     if not np.array_equal(model.logits(answers.pixels), answers.logits):
         raise GateError(f"{path}: in Node it gives other logits than onnxruntime; report it with its lenet.wasm")
     return model
 
 
+def _sealed(files: Mapping[str, bytes], metadata: Mapping[str, str]) -> dict[str, bytes]:
+    """Module, loader and `metadata`, and in that the SHA-256 of all the rest."""
+    rest = {key: value for key, value in metadata.items() if key != proof.SEAL}
+    digest = hashlib.sha256(files[MODULE] + files[LOADER] + _json(rest)).hexdigest()
+    return {MODULE: files[MODULE], LOADER: files[LOADER], METADATA: _json({**rest, proof.SEAL: digest})}
+
+
+def _json(metadata: Mapping[str, str]) -> bytes:
+    return (json.dumps(metadata, sort_keys=True, indent=1) + "\n").encode()
+
+
 class NodeModel:
     """A folder of this format, run by a Node of its own for each call: for checks, not for timing."""
 
-    def __init__(self, path: Path) -> None:
-        try:
-            self.metadata: dict[str, str] = json.loads((path / "lenet.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelFileError(f"{path} is no folder of the wasm export ({error})") from None
-        self._files = {name: (path / name).read_bytes() for name in ("lenet.wasm", "lenet.mjs")}
+    def __init__(self, files: Mapping[str, bytes], metadata: dict[str, str]) -> None:
+        self.metadata = metadata
+        self._files = files
         self._node = shutil.which("node")
         if self._node is None:
             raise ModelFileError("found no node to check the wasm export with; install Node.js 18 or newer")

@@ -1,4 +1,4 @@
-// What the net says: probabilities, how long it took, and whether it still gives the answers that its file carries.
+// What the net says: probabilities, how long it took, and whether it still gives the answers that came with its file.
 
 /** Probabilities of logits (one image); shifted by the greatest so that none overflows. */
 export function softmax(logits) {
@@ -44,10 +44,10 @@ export function verdict({ passed, right, count, exact, difference }) {
 }
 
 /** Milliseconds an image takes: the mean of as many calls as fit into `budget` ms, for clocks in browsers are coarse. */
-export async function time(engine, pixels, budget = 20, most = 200) {
+export async function time(engine, pixels, budget = 20) {
   const start = performance.now();
   let [calls, spent] = [0, 0];
-  while (calls < most && spent < budget) {
+  while (spent < budget) {
     await engine.predict(pixels);
     calls += 1;
     spent = performance.now() - start;

@@ -62,7 +62,7 @@ class App {
       `A neural network of ${size(model.bytes)} that runs in this page, on your machine. It tells these apart: ` +
       `${model.labels.join(", ")}.`;
     element("proof-text").textContent =
-      `The file carries ${this.known.count} images with the answers it gave when it was checked. ` +
+      `With the file came ${this.known.count} images and the answers it gave when it was checked. ` +
       `Have this very browser give them again.`;
     showFacts([
       ["File", link(model.file, encodeURIComponent(model.file))],
@@ -70,7 +70,7 @@ class App {
       ["SHA-256", code(model.sha256)],
       ["Loaded bytes", isChecked ? "their SHA-256 is the expected one" : "not checked: browsers only do so over https or on this machine"],
       ...(accuracy ? [["Accuracy", `${percent(accuracy.accuracy, 2)} of ${accuracy.images.toLocaleString("en")} ${accuracy.split} images of ${accuracy.dataset}`]] : []),
-      ["Runs on", `${engine.title}, one thread`],
+      ["Runs on", `${engine.title}, one thread; ${size(engine.bytes)} loaded in all`],
     ]);
   }
 

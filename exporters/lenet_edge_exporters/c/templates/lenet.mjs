@@ -1,5 +1,5 @@
-// Loads lenet.wasm. `source`: its URL (this file's folder by default) or its bytes.
-// predict: Uint8Array of n images (n * @PIXELS@ raw pixels) to Float32Array of n * @CLASSES@ logits.
+// Loads lenet.wasm. `source`: its URL (beside this file by default) or its bytes.
+// predict: Uint8Array, n images of @PIXELS@ pixels, to Float32Array, n * @CLASSES@ logits.
 export const labels = @LABELS_JSON@;
 
 export async function load(source = new URL("lenet.wasm", import.meta.url)) {
