@@ -1,13 +1,16 @@
 """The C export against onnxruntime: the same logits, bit for bit, in every build that this machine can make."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,21 +19,23 @@ from test_exporters import make_job
 from test_integer_reference import briefly_trained
 from torch import nn
 
+from lenet_edge.commands.export_tables import print_footprints
 from lenet_edge.datasets import ImageData, load_dataset
 from lenet_edge_exporters import FORMATS, ExportJob, export, formats, int8, open_file
 from lenet_edge_exporters.atomic import write_folder
-from lenet_edge_exporters.c import toolchain
+from lenet_edge_exporters.c import emulation, toolchain
 from lenet_edge_exporters.c.program import UnsupportedError
-from lenet_edge_exporters.c.toolchain import WARNINGS, CompilerError
+from lenet_edge_exporters.c.toolchain import CompilerError
 from lenet_edge_runtime import Classifier, ModelSpec
 from lenet_edge_runtime.errors import GateError, ModelFileError, ProviderError
+from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
 from lenet_edge_runtime.sessions import open_session
 from lenet_edge_runtime.shared_library import SharedLibrary
 
 FIRMWARE = Path(__file__).parent / "firmware"
 ALL, SOME = 10_000, 1_000  # images: natively, and under emulation
-CLANG = ("-ffreestanding", "-nostdlib", "-static", "-fuse-ld=lld")
-CORTEX = ("-mthumb", "-ffreestanding", "-nostdlib", "-T", str(FIRMWARE / "cortex_m.ld"))
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
+CLANG = ("-ffreestanding", "-nostdlib", "-static", "-fuse-ld=lld", "-isystem", str(emulation.HEADERS))
 
 
 @dataclass(frozen=True)
@@ -39,22 +44,22 @@ class Build:
 
     tools: tuple[str, ...]
     options: tuple[str, ...]
-    runner: tuple[str, ...] = ()  # of a Linux program; a board of qemu-system-arm; nothing: this process
+    runner: str = ""  # of a Linux program; or
+    board: str = ""  # of qemu-system-arm; neither: this process
 
     @property
     def images(self) -> int:
-        return SOME if self.runner else ALL
+        return SOME if self.runner or self.board else ALL
 
 
 def board(name: str, *options: str) -> Build:
-    return Build(("arm-none-eabi-gcc", "qemu-system-arm"), (*options, *CORTEX), ("qemu-system-arm", "-machine", name))
+    return Build((emulation.COMPILER, emulation.EMULATOR), options, board=name)
 
 
 def linux(processor: str, *options: str) -> Build:
-    return Build(("clang", "ld.lld", f"qemu-{processor}"), (*options, *CLANG), (f"qemu-{processor}",))
+    return Build(("clang", "ld.lld", f"qemu-{processor}"), (*options, *CLANG), f"qemu-{processor}")
 
 
-HARD_FLOAT = ("-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 BUILDS = {
     **{
         f"{compiler} {' '.join(options)}": Build((compiler,), options)
@@ -73,7 +78,7 @@ BUILDS = {
     "riscv32": linux("riscv32", "--target=riscv32-linux-gnu", "-march=rv32gc", "-mabi=ilp32d", "-O2"),
     "Cortex-M0": board("mps2-an385", "-mcpu=cortex-m0", "-Os"),
     "Cortex-M3": board("mps2-an385", "-mcpu=cortex-m3", "-Os"),
-    "Cortex-M4": board("mps2-an386", "-mcpu=cortex-m4", *HARD_FLOAT, "-O2"),
+    "Cortex-M4": board("mps2-an386", *emulation.CORTEX_M4, "-O2"),
 }  # fmt: skip
 
 
@@ -132,45 +137,23 @@ def logits_of(build: Build, net: Exported, folder: Path) -> np.ndarray:
     for tool in build.tools:
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
-    sources = [net.folder / "lenet.c"]
-    if not build.runner:
-        library = [*sources, net.folder / "lenet_metadata.c"]
-        options = ["-fPIC", "-shared", *build.options]
-        return SharedLibrary(toolchain.compile_c(library, folder / "lenet.so", options, [build.tools[0]])).logits(
-            net.pixels
-        )
-    on_board = "-machine" in build.runner
-    sources += [FIRMWARE / ("cortex_m.c" if on_board else "linux.c"), FIRMWARE / "memory.c"]
-    header = Path(toolchain.__file__).parent / "templates"
-    options = ["-isystem", str(header), "-I", str(net.folder), *build.options, *(["-lgcc"] if on_board else [])]
-    program = compile_in_order(build.tools[0], sources, folder / "program", options)
-    if not on_board:
+    lenet, tool = net.folder / "lenet.c", [build.tools[0]]
+    options = [*WARNINGS, *build.options, "-I", str(net.folder)]
+    if build.board:
+        net.pixels.tofile(folder / "images.bin")
+        program = emulation.build([lenet, FIRMWARE / "files.c"], folder / "program", options)
+        emulation.run(program, folder, machine=build.board, seconds=600)
+        return np.fromfile(folder / "logits.bin", "<f4").reshape(len(net.pixels), -1)
+    if build.runner:
+        sources = [lenet, FIRMWARE / "linux.c", emulation.BOARD / "memory.c"]
+        program = toolchain.compile_c(sources, folder / "program", options, tool)
         done = subprocess.run(
-            [*build.runner, str(program)], input=net.pixels.tobytes(), capture_output=True, check=True, timeout=600
+            [build.runner, str(program)], input=net.pixels.tobytes(), capture_output=True, check=True, timeout=600
         )
         return np.frombuffer(done.stdout, "<f4").reshape(len(net.pixels), -1)
-    net.pixels.tofile(folder / "images.bin")
-    emulate(build, program, folder)
-    return np.fromfile(folder / "logits.bin", "<f4").reshape(len(net.pixels), -1)
-
-
-def compile_in_order(compiler: str, sources: list[Path], output: Path, options: list[str]) -> Path:
-    """Libraries stand behind the sources that need them."""
-    behind = [option for option in options if option.startswith("-l")]
-    before = [option for option in options if option not in behind]
-    done = subprocess.run(
-        [compiler, *WARNINGS, *before, *map(str, sources), *behind, "-o", str(output)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return output
-
-
-def emulate(build: Build, program: Path, folder: Path) -> str:
-    command = [*build.runner, "-nographic", "-monitor", "none", "-serial", "none", "-kernel", str(program)]
-    semihosting = ["-semihosting-config", "enable=on,target=native"]
-    done = subprocess.run([*command, *semihosting], cwd=folder, capture_output=True, text=True, timeout=600, check=True)
-    return done.stdout + done.stderr
+    sources = [lenet, net.folder / "lenet_metadata.c"]
+    library = toolchain.compile_c(sources, folder / "lenet.so", [*options, "-fPIC", "-shared"], tool)
+    return SharedLibrary(library).logits(net.pixels)
 
 
 @pytest.mark.parametrize(
@@ -238,29 +221,6 @@ def make_test(folder: Path, compiler: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_firmware_for_a_cortex_m4_names_ten_digits(on_digits: Exported, digits: ImageData, tmp_path: Path) -> None:
-    build = BUILDS["Cortex-M4"]
-    firsts = [int(np.flatnonzero(digits.test_labels == label)[0]) for label in range(10)]
-    pixels = ", ".join(map(str, digits.test_pixels[firsts].reshape(-1)))
-    names = ", ".join(f'"{label}"' for label in range(10))
-    (tmp_path / "digits.h").write_text(
-        f"enum {{ DIGITS = 10 }};\nstatic const uint8_t digits[] = {{{pixels}}};\n"
-        f"static const char *const names[DIGITS] = {{{names}}};\n"
-    )
-    firmware = Build(build.tools, (*build.options, "-DBOARD_TEN_DIGITS", "-I", str(tmp_path)), build.runner)
-    for tool in build.tools:
-        if not shutil.which(tool):
-            pytest.skip(f"{tool} is not installed")
-    sources = [on_digits.folder / "lenet.c", FIRMWARE / "cortex_m.c", FIRMWARE / "memory.c"]
-    header = Path(toolchain.__file__).parent / "templates"
-    options = ["-isystem", str(header), "-I", str(on_digits.folder), *firmware.options, "-lgcc"]
-    program = compile_in_order(build.tools[0], sources, tmp_path / "firmware.elf", options)
-    predicted = on_digits.logits[firsts].argmax(1)
-    assert emulate(firmware, program, tmp_path).splitlines() == [
-        f"digit {label}: {predicted[label]}" for label in range(10)
-    ]
-
-
 @pytest.mark.usefixtures("compiler")
 def test_folder_is_written_whole_and_opened_again(on_digits: Exported, tmp_path: Path) -> None:
     stated, model = open_file(on_digits.folder)
@@ -287,13 +247,100 @@ def test_exporting_twice_gives_the_same_bytes_and_the_hash_that_sha256sum_prints
     assert b"/home" not in b"".join(files.values())
 
 
-@pytest.mark.usefixtures("compiler")
-def test_default_net_fits_into_75_kilobytes_of_flash_and_4_of_ram(files: Mapping[str, bytes], tmp_path: Path) -> None:
+@pytest.fixture
+def net(files: Mapping[str, bytes], tmp_path: Path) -> Path:
     write_folder(tmp_path / "net-c", files)
-    found = FORMATS["c"].footprint(tmp_path / "net-c", FORMATS["c"].load(tmp_path / "net-c", 1))
+    return tmp_path / "net-c"
+
+
+@pytest.mark.usefixtures("compiler")
+def test_default_net_fits_into_75_kilobytes_of_flash_and_4_of_ram(net: Path) -> None:
+    found = footprint(net)
     assert found["macs"] == 416_520
     assert found["scratch_bytes"] <= 4096
     assert found["constant_bytes"] < found["flash_bytes"] <= 75_000
+
+
+def footprint(net: Path) -> Mapping[str, Any]:
+    row = FORMATS["c"]
+    assert row.footprint
+    return row.footprint(net, row.load(net, 1))
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *tools: str) -> None:
+    """As on a machine where these are not installed."""
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name in tools else which(name))
+
+
+@pytest.fixture
+def board_tools() -> None:
+    for tool in (emulation.COMPILER, emulation.EMULATOR):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+
+
+@pytest.mark.usefixtures("compiler", "board_tools")
+def test_instructions_and_stack_are_those_of_a_cortex_m4(net: Path) -> None:
+    found = footprint(net)
+    assert re.fullmatch(r"arm-none-eabi-gcc [\d.]+ -Os for Cortex-M4", found["flash_build"])
+    assert found["not_counted"] is None
+    # Two products an instruction at best, and at most a few instructions for each.
+    assert found["macs"] / 2 < found["cortex_m4_instructions"] < 10 * found["macs"]
+    fast = emulation.measure(net, answers_of(net), found["macs"], "-O2")
+    assert fast.instructions is not None
+    assert fast.instructions < found["cortex_m4_instructions"]
+
+
+@pytest.mark.usefixtures("compiler", "board_tools")
+def test_stack_is_what_the_compiler_says_of_its_functions(net: Path, tmp_path: Path) -> None:
+    options = [*emulation.CORTEX_M4, *emulation.BARE, "-O2", "-fstack-usage", "-c"]
+    toolchain.compile_c([net / "lenet.c"], tmp_path / "lenet.o", options, [emulation.COMPILER])
+    bytes_of = {line.split(":")[-1].split()[0]: int(line.split()[1])
+                for line in (tmp_path / "lenet.su").read_text().splitlines()}  # fmt: skip
+    found = emulation.measure(net, answers_of(net), 416_520, "-O2").stack_bytes
+    # By -O2 all of it is one function, which calls memset at most.
+    assert found is not None
+    assert bytes_of["lenet_predict"] <= found <= bytes_of["lenet_predict"] + 16
+
+
+def answers_of(net: Path) -> KnownAnswers:
+    return KnownAnswers.from_json(FORMATS["c"].load(net, 1).metadata[KNOWN_ANSWERS])
+
+
+@pytest.mark.usefixtures("compiler", "board_tools")
+def test_other_logits_on_the_emulated_processor_are_an_error(net: Path) -> None:
+    answers = answers_of(net)
+    logits = answers.logits.copy()
+    logits.view(np.uint32)[3, 4] ^= 1
+    with pytest.raises(GateError, match=r"net-c: on an emulated Cortex-M4 its C gives other logits than onnxruntime"):
+        emulation.measure(net, replace(answers, logits=logits), 416_520)
+
+
+@pytest.mark.usefixtures("compiler", "board_tools")
+def test_network_that_the_board_cannot_hold_is_not_counted(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = (net / "lenet.h").read_text()
+    (net / "lenet.h").write_text(re.sub(r"activations\[\d+\]", "activations[5000000]", header))
+    found = footprint(net)
+    assert found["flash_bytes"] < 75_000
+    assert found["cortex_m4_instructions"] is None
+    assert re.search(r"region .ram' overflowed by \d+ bytes", found["not_counted"])
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("missing", [emulation.COMPILER, emulation.EMULATOR])
+def test_without_the_tools_the_table_says_that_nothing_was_counted(
+    missing: str, net: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without(monkeypatch, missing)
+    found = footprint(net)
+    assert found["cortex_m4_instructions"] is None
+    assert found["stack_bytes"] is None
+    on_board = bool(shutil.which(emulation.COMPILER))
+    assert found["flash_build"].endswith("for Cortex-M4" if on_board else "for this machine")
+    print_footprints([SimpleNamespace(path=net, footprint=found)])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "not counted: arm-none-eabi-gcc and qemu-system-arm are not both installed" in printed
 
 
 def test_operator_that_c_has_not_is_named() -> None:

@@ -284,7 +284,7 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
                     const int16_t *from = strip + i / wide * layer->stride_y * layer->strip
                                           + (x + i % wide) * layer->stride_x * layer->channels;
                     for (int row = 0; row < layer->kernel_height; row++)
-                        memcpy(patch + row * 8, from + row * layer->strip, 8 * sizeof *patch);
+                        LENET_COPY(patch + row * 8, from + row * layer->strip, 8 * sizeof *patch);
                     continue;
                 }
 #endif

@@ -22,7 +22,7 @@ static inline uint32_t lenet_word(const void *from)
 {
     uint32_t word;
 
-    memcpy(&word, from, sizeof word);
+    LENET_COPY(&word, from, sizeof word);
     return word;
 }
 

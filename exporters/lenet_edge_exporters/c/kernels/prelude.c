@@ -53,6 +53,13 @@ typedef int8_t lenet_weight;
 #define LENET_UNROLL
 #endif
 
+/* A few bytes from a place of any alignment, which is one load: with -ffreestanding plain memcpy would be a call. */
+#if defined(__GNUC__)
+#define LENET_COPY __builtin_memcpy
+#else
+#define LENET_COPY memcpy
+#endif
+
 #define LENET_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define LENET_MAX(a, b) ((a) > (b) ? (a) : (b))
 
@@ -67,7 +74,7 @@ static inline int32_t lenet_round(float value)
     value = value > -limit ? value : -limit;
     value = value < limit ? value : limit;
     shifted = value + 12582912.0f;
-    memcpy(&bits, &shifted, sizeof bits);
+    LENET_COPY(&bits, &shifted, sizeof bits);
     return bits - 0x4B400000;
 }
 
