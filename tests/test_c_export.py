@@ -1,9 +1,11 @@
 """The C export against onnxruntime: the same logits, bit for bit, in every build that this machine can make."""
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -32,7 +34,8 @@ from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
 from lenet_edge_runtime.sessions import open_session
 from lenet_edge_runtime.shared_library import SharedLibrary
 
-FIRMWARE = Path(__file__).parent / "firmware"
+ROOT = Path(__file__).parent.parent
+FIRMWARE = ROOT / "tests" / "firmware"
 ALL, SOME = 10_000, 1_000  # images: natively, and under emulation
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 CLANG = ("-ffreestanding", "-nostdlib", "-static", "-fuse-ld=lld", "-isystem", str(emulation.HEADERS))
@@ -132,6 +135,13 @@ def compiler() -> None:
         pytest.skip(str(error))
 
 
+@pytest.fixture
+def board_tools() -> None:
+    for tool in (emulation.COMPILER, emulation.EMULATOR):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+
+
 def logits_of(build: Build, net: Exported, folder: Path) -> np.ndarray:
     """Compile and run; skips where a tool is missing."""
     for tool in build.tools:
@@ -221,6 +231,38 @@ def make_test(folder: Path, compiler: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.usefixtures("board_tools")
+@pytest.mark.parametrize("on_digits", ["lenet5"], indirect=True)
+def test_firmware_for_a_cortex_m4_names_ten_digits(on_digits: Exported, digits: ImageData, tmp_path: Path) -> None:
+    check_firmware(on_digits, digits, tmp_path)
+
+
+@pytest.mark.usefixtures("board_tools")
+@pytest.mark.real_data
+def test_firmware_for_a_cortex_m4_names_ten_digits_of_mnist(real_data: Path, tmp_path: Path) -> None:
+    data = load_dataset("mnist", real_data)
+    check_firmware(exported(briefly_trained(data, "lenet5"), data.test_pixels, tmp_path), data, tmp_path)
+
+
+def check_firmware(net: Exported, data: ImageData, folder: Path) -> None:
+    """The example, built and run by its own Makefile, prints what onnxruntime says of the same images."""
+    if not shutil.which("make"):
+        pytest.skip("make is not installed")
+    values = {"NET": net.folder, "DATASET": data.name, "PYTHON": sys.executable, "BUILD": folder / "build"}
+    done = subprocess.run(
+        ["make", "-s", "run", *(f"{name}={value}" for name, value in values.items()), "CFLAGS=-O2 -Werror"],
+        cwd=ROOT / "examples" / "firmware", env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    firsts = [int(np.flatnonzero(data.test_labels == label)[0]) for label in range(10)]
+    named = net.logits[firsts].argmax(1)
+    right = int((named == range(10)).sum())
+    printed = (done.stdout + done.stderr).splitlines()
+    assert printed[-11:] == [*(f"{label}: {named[label]}" for label in range(10)), f"{right} of 10 right"]
+    assert right >= 7  # of a net that was trained for seconds
+
+
 @pytest.mark.usefixtures("compiler")
 def test_folder_is_written_whole_and_opened_again(on_digits: Exported, tmp_path: Path) -> None:
     stated, model = open_file(on_digits.folder)
@@ -271,13 +313,6 @@ def without(monkeypatch: pytest.MonkeyPatch, *tools: str) -> None:
     """As on a machine where these are not installed."""
     which = shutil.which
     monkeypatch.setattr(shutil, "which", lambda name: None if name in tools else which(name))
-
-
-@pytest.fixture
-def board_tools() -> None:
-    for tool in (emulation.COMPILER, emulation.EMULATOR):
-        if not shutil.which(tool):
-            pytest.skip(f"{tool} is not installed")
 
 
 @pytest.mark.usefixtures("compiler", "board_tools")
