@@ -49,6 +49,7 @@ class Build:
     options: tuple[str, ...]
     runner: str = ""  # of a Linux program; or
     board: str = ""  # of qemu-system-arm; neither: this process
+    logits: str = "<f4"  # as the program writes them
 
     @property
     def images(self) -> int:
@@ -59,8 +60,8 @@ def board(name: str, *options: str) -> Build:
     return Build((emulation.COMPILER, emulation.EMULATOR), options, board=name)
 
 
-def linux(processor: str, *options: str) -> Build:
-    return Build(("clang", "ld.lld", f"qemu-{processor}"), (*options, *CLANG), f"qemu-{processor}")
+def linux(processor: str, *options: str, logits: str = "<f4") -> Build:
+    return Build(("clang", "ld.lld", f"qemu-{processor}"), (*options, *CLANG), f"qemu-{processor}", logits=logits)
 
 
 BUILDS = {
@@ -79,6 +80,7 @@ BUILDS = {
     "arm": linux("arm", "--target=armv7-linux-gnueabihf", "-mfpu=neon", "-mfloat-abi=hard", "-O2"),
     "riscv64": linux("riscv64", "--target=riscv64-linux-gnu", "-march=rv64gc", "-mabi=lp64d", "-O2"),
     "riscv32": linux("riscv32", "--target=riscv32-linux-gnu", "-march=rv32gc", "-mabi=ilp32d", "-O2"),
+    "powerpc, big-endian": linux("ppc", "--target=powerpc-linux-gnu", "-O2", logits=">f4"),
     "Cortex-M0": board("mps2-an385", "-mcpu=cortex-m0", "-Os"),
     "Cortex-M3": board("mps2-an385", "-mcpu=cortex-m3", "-Os"),
     "Cortex-M4": board("mps2-an386", *emulation.CORTEX_M4, "-O2"),
@@ -160,7 +162,7 @@ def logits_of(build: Build, net: Exported, folder: Path) -> np.ndarray:
         done = subprocess.run(
             [build.runner, str(program)], input=net.pixels.tobytes(), capture_output=True, check=True, timeout=600
         )
-        return np.frombuffer(done.stdout, "<f4").reshape(len(net.pixels), -1)
+        return np.frombuffer(done.stdout, build.logits).reshape(len(net.pixels), -1).astype(np.float32)
     sources = [lenet, net.folder / "lenet_metadata.c"]
     library = toolchain.compile_c(sources, folder / "lenet.so", [*options, "-fPIC", "-shared"], tool)
     return SharedLibrary(library).logits(net.pixels)
@@ -207,11 +209,14 @@ def test_same_bits_for_other_nets(name: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(logits_of(BUILDS[build], found, tmp_path), found.logits)
 
 
-@pytest.mark.parametrize("compiler", ["gcc", pytest.param("clang", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "compiler",
+    ["gcc", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gcc -mavx2", "clang", "clang -mavx2"))],
+)
 def test_self_test_passes_under_sanitizers_and_finds_one_flipped_weight(
     compiler: str, on_digits: Exported, tmp_path: Path
 ) -> None:
-    for tool in (compiler, "make"):
+    for tool in (compiler.split()[0], "make"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
     folder = tmp_path / "net-c"
@@ -339,6 +344,107 @@ def test_stack_is_what_the_compiler_says_of_its_functions(net: Path, tmp_path: P
     assert bytes_of["lenet_predict"] <= found <= bytes_of["lenet_predict"] + 16
 
 
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_header_states_the_size_of_the_scratch_in_c_and_in_cpp(language: str, net: Path, tmp_path: Path) -> None:
+    if not shutil.which("gcc"):
+        pytest.skip("gcc is not installed")
+    stated = re.search(r"(\d+) bytes of RAM", (net / "lenet.h").read_text())
+    assert stated
+    (tmp_path / "size").write_text(
+        f'#include "lenet.h"\ntypedef char same[sizeof(lenet_scratch) == {stated[1]} ? 1 : -1];\n'
+    )
+    command = ["gcc", *WARNINGS, "-I", net, "-fsyntax-only", "-x", language, tmp_path / "size"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+REFUSED = {
+    "-ffast-math": "gcc -ffast-math",
+    "IEEE 754": "gcc -freciprocal-math",
+    "an_int_of_32_bits": "clang --target=msp430",
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_would_give_other_bits_does_not_compile(why: str, net: Path, tmp_path: Path) -> None:
+    tool, *options = REFUSED[why].split()
+    if not shutil.which(tool):
+        pytest.skip(f"{tool} is not installed")
+    options += ["-ffreestanding", "-isystem", str(emulation.HEADERS), "-c"]
+    with pytest.raises(CompilerError, match=f"does not compile lenet.c: .*{why}"):
+        toolchain.compile_c([net / "lenet.c"], tmp_path / "lenet.o", options, [tool])
+
+
+@pytest.mark.parametrize("options", [(), ("-mavx2",)], ids=["plain C", "AVX2"])
+def test_source_is_what_compilers_for_windows_take(options: tuple[str, ...], net: Path, tmp_path: Path) -> None:
+    """clang in the likeness of MSVC: without `restrict`, attributes and __GNUC__."""
+    if not shutil.which("clang"):
+        pytest.skip("clang is not installed")
+    flags = [*WARNINGS, "-Wno-language-extension-token", *options, "--target=x86_64-pc-windows-msvc", "-Drestrict=?"]
+    toolchain.compile_c(
+        [net / "lenet.c"],
+        tmp_path / "lenet.obj",
+        [*flags, "-ffreestanding", "-isystem", str(emulation.HEADERS), "-c"],
+        ["clang"],
+    )
+
+
+PARENT = """cmake_minimum_required(VERSION 3.10)
+project(parent LANGUAGES C CXX)
+add_subdirectory(net-c)
+add_executable(program program.cpp)
+target_link_libraries(program PRIVATE lenet)
+"""
+PROGRAM = """#include <lenet.h>
+#include <iostream>
+int main() {
+  static lenet_scratch scratch;
+  uint8_t pixels[LENET_PIXELS] = {};
+  float logits[LENET_CLASSES];
+  lenet_predict(pixels, logits, &scratch);
+  std::cout << LENET_CLASSES << std::endl;
+}
+"""
+
+
+def cmake(source: Path, *options: str) -> Path:
+    """Configure and build in a folder of its own, which is returned."""
+    if not shutil.which("cmake"):
+        pytest.skip("cmake is not installed")
+    build = source / "out"
+    for command in (["cmake", "-S", source, "-B", build, *options], ["cmake", "--build", build]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "warning" not in (done.stdout + done.stderr).lower()
+    return build
+
+
+@pytest.mark.usefixtures("compiler")
+def test_cmake_builds_the_self_test_and_ctest_passes_it(net: Path) -> None:
+    build = cmake(net)
+    assert "CMAKE_BUILD_TYPE:STRING=Release" in (build / "CMakeCache.txt").read_text()
+    done = subprocess.run(["ctest", "--test-dir", build], capture_output=True, text=True, check=False)
+    assert "100% tests passed, 0 tests failed out of 1" in done.stdout
+
+
+@pytest.mark.usefixtures("compiler")
+def test_cmake_takes_the_folder_into_a_project_in_cpp(net: Path, tmp_path: Path) -> None:
+    (tmp_path / "CMakeLists.txt").write_text(PARENT)
+    (tmp_path / "program.cpp").write_text(PROGRAM)
+    build = cmake(tmp_path)
+    assert subprocess.run([build / "program"], capture_output=True, text=True, check=True).stdout == "10\n"
+    assert not list(build.rglob("lenet_selftest*"))
+
+
+@pytest.mark.usefixtures("board_tools")
+def test_cmake_cross_compiles_the_library_for_firmware(net: Path) -> None:
+    flags = "-DCMAKE_C_FLAGS=" + " ".join(["-mthumb", *emulation.CORTEX_M4])
+    build = cmake(net, "-DCMAKE_SYSTEM_NAME=Generic", f"-DCMAKE_C_COMPILER={emulation.COMPILER}", flags,
+                  "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY")  # fmt: skip
+    assert (build / "liblenet.a").is_file()
+    assert not list(build.rglob("lenet_selftest*"))
+
+
 def answers_of(net: Path) -> KnownAnswers:
     return KnownAnswers.from_json(FORMATS["c"].load(net, 1).metadata[KNOWN_ANSWERS])
 
@@ -360,6 +466,24 @@ def test_network_that_the_board_cannot_hold_is_not_counted(net: Path, monkeypatc
     assert found["flash_bytes"] < 75_000
     assert found["cortex_m4_instructions"] is None
     assert re.search(r"region .ram' overflowed by \d+ bytes", found["not_counted"])
+
+
+@pytest.mark.usefixtures("compiler", "board_tools")
+@pytest.mark.parametrize("level", ["-Os", "-O2", "-O3"])
+@pytest.mark.parametrize("options", [(), ("-mno-unaligned-access",)], ids=["default", "aligned loads"])
+def test_firmware_keeps_no_state_calls_no_memcpy_for_a_word_and_takes_little_stack(
+    options: tuple[str, ...], level: str, net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulation, "CORTEX_M4", (*emulation.CORTEX_M4, *options))
+    flags = [*WARNINGS, "-Wdouble-promotion", "-Wcast-align=strict", *emulation.CORTEX_M4, *emulation.BARE, level, "-c"]
+    built = toolchain.compile_c([net / "lenet.c"], tmp_path / "lenet.o", flags, [emulation.COMPILER])
+    symbols = subprocess.run(["arm-none-eabi-nm", built], capture_output=True, text=True, check=True).stdout
+    kinds = {line.split()[-1]: line.split()[-2] for line in symbols.splitlines()}
+    assert {name for name, kind in kinds.items() if kind == "U"} == {"memset"}
+    assert not [name for name, kind in kinds.items() if kind in "dDbBC"]
+    found = emulation.measure(net, answers_of(net), 416_520, level)
+    assert found.stack_bytes is not None
+    assert found.stack_bytes <= 400
 
 
 @pytest.mark.usefixtures("compiler")
