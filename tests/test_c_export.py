@@ -23,6 +23,7 @@ from torch import nn
 
 from lenet_edge.commands.export_tables import print_footprints
 from lenet_edge.datasets import ImageData, load_dataset
+from lenet_edge.recipes import RECIPES
 from lenet_edge_exporters import FORMATS, ExportJob, export, formats, int8, open_file
 from lenet_edge_exporters.atomic import write_folder
 from lenet_edge_exporters.c import emulation, toolchain
@@ -89,6 +90,7 @@ BUILDS = {
 
 # Everything else takes minutes.
 FAST = ("gcc -O2", "gcc -O2 -mavx2")
+EVERY_BUILD = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in BUILDS]
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,17 @@ def exported(job: ExportJob, pixels: np.ndarray, folder: Path) -> Exported:
 def on_digits(request: pytest.FixtureRequest, digits: ImageData, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     job = briefly_trained(digits, request.param)
     return exported(job, digits.test_pixels, tmp_path_factory.mktemp("c"))
+
+
+# One recipe of each network as it is deployed: dropout is gone then, and how it was trained makes no difference here.
+NETWORKS = {(replace(row.model, dropout=0.0), row.padding): name for name, row in reversed(RECIPES.items())}
+
+
+@pytest.fixture(scope="session", params=sorted(NETWORKS.values()))
+def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A recipe's network by random weights."""
+    job = make_job(request.param)
+    return exported(job, job.check_pixels[:16], tmp_path_factory.mktemp("c"))
 
 
 @pytest.fixture(scope="session", params=["lenet5", "lenet5-classic"])
@@ -168,12 +181,16 @@ def logits_of(build: Build, net: Exported, folder: Path) -> np.ndarray:
     return SharedLibrary(library).logits(net.pixels)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in BUILDS]
-)
+@pytest.mark.parametrize("name", EVERY_BUILD)
 def test_same_bits_on_digits(name: str, on_digits: Exported, tmp_path: Path) -> None:
     net = on_digits if BUILDS[name].images == ALL else on_digits.first(100)
     np.testing.assert_array_equal(logits_of(BUILDS[name], net, tmp_path), net.logits)
+
+
+@pytest.mark.parametrize("name", EVERY_BUILD)
+def test_same_bits_for_the_network_of_every_recipe(name: str, network: Exported, tmp_path: Path) -> None:
+    assert len(np.unique(network.logits)) > 100  # not all saturated: the comparison says something
+    np.testing.assert_array_equal(logits_of(BUILDS[name], network, tmp_path), network.logits)
 
 
 @pytest.mark.real_data
@@ -197,14 +214,19 @@ NETS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_same_bits_for_other_nets(name: str, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    net = NETS[name]()
+def job_of(net: nn.Sequential) -> ExportJob:
+    """A net for 28 x 28, with images of noise."""
     channels = net[0].in_channels
     spec = ModelSpec(tuple("0123456789"), 28, 28, (0.13,) * channels, (0.3,) * channels)
     pixels = np.random.default_rng(0).integers(0, 256, (100, channels, 28, 28), dtype=np.uint8)
-    found = exported(ExportJob(net.eval(), spec, pixels, pixels), pixels, tmp_path)
+    return ExportJob(net.eval(), spec, pixels, pixels)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_same_bits_for_other_nets(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    job = job_of(NETS[name]())
+    found = exported(job, job.check_pixels, tmp_path)
     for build in FAST:
         np.testing.assert_array_equal(logits_of(BUILDS[build], found, tmp_path), found.logits)
 
@@ -503,8 +525,19 @@ def test_without_the_tools_the_table_says_that_nothing_was_counted(
 
 
 def test_operator_that_c_has_not_is_named() -> None:
-    with pytest.raises(UnsupportedError, match=r"the C export has no operator Mul \(node_mul\); it has .*int8 ONNX"):
-        FORMATS["c"].export(make_job("user's own"))
+    net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Softmax(1), nn.Flatten(), nn.Linear(4 * 24 * 24, 10))
+    with pytest.raises(
+        UnsupportedError, match=r"the C export has no operator Softmax \(node_softmax\); it has .*int8 ONNX"
+    ):
+        FORMATS["c"].export(job_of(net))
+
+
+def test_normalisation_that_could_not_be_folded_is_refused_with_what_to_do() -> None:
+    why = (
+        r"no operator Mul \(node_mul\), .*a first convolution without padding of its own \(ModelSpec.padding.*; it has"
+    )
+    with pytest.raises(UnsupportedError, match=why):
+        FORMATS["c"].export(make_job("user's own"))  # whose first convolution pads normalised images by zeros
 
 
 @pytest.mark.usefixtures("compiler")

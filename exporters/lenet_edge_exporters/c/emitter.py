@@ -21,7 +21,7 @@ class Program:
 
     body: str
     work: int  # 16-bit numbers of scratch
-    activations: int  # bytes of scratch, at least one: C has no arrays without any
+    activations: int  # bytes of scratch
     constants: int
     macs: int
     sha256: str  # of the constants
@@ -57,7 +57,7 @@ def emit(steps: Sequence[Step]) -> Program:
     )
     macs = sum(step.macs for step in steps)
     return Program(
-        body, max(step.work for step in steps), max(activations, 1), constants.bytes, macs, constants.digest.hexdigest()
+        body, max(step.work for step in steps), activations, constants.bytes, macs, constants.digest.hexdigest()
     )
 
 
