@@ -66,7 +66,7 @@ typedef int8_t lenet_weight;
 #define LENET_COPY memcpy
 #endif
 
-/* Weights are loaded four at a time; elsewhere than on Arm from any address. */
+/* Of weights in 8 bits: the DSP kernels load four at a time, from whole words. */
 #if defined(__GNUC__)
 #define LENET_WORDS __attribute__((aligned(4)))
 #else

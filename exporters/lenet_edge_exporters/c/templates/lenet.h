@@ -50,7 +50,7 @@ extern const char *const lenet_labels[LENET_CLASSES];
  *
  *   pixels   LENET_PIXELS bytes
  *   logits   LENET_CLASSES numbers are written: the greater, the likelier. Their softmax gives probabilities.
- *   scratch  this call's own
+ *   scratch  this call's own, at an address for its type: a buffer of bytes cast to it may stand elsewhere
  */
 void lenet_predict(const uint8_t *pixels, float *logits, lenet_scratch *scratch);
 
