@@ -24,9 +24,10 @@ from lenet_edge.reference import load_run_data
 from lenet_edge.runs import Run, find_run
 from lenet_edge_exporters import FORMATS
 from lenet_edge_exporters.atomic import write_folder
-from lenet_edge_exporters.c import toolchain
+from lenet_edge_exporters.c import emulation, toolchain
 from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.latency import Timing, measure
+from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
 from lenet_edge_runtime.shared_library import SharedLibrary
 
 BUILDS = {
@@ -35,11 +36,8 @@ BUILDS = {
     "C, AVX2, -O3": ["-O3", "-mavx2"],
     "C, -O3 -march=native": ["-O3", "-march=native"],
 }
-FIRMWARE = Path(__file__).parent.parent / "tests" / "firmware"
 VARIED = 200  # images that a round goes through
 BASELINE = "onnxruntime float32"
-CORTEX_M4 = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", "-ffreestanding"]
-TEMPLATES = Path(toolchain.__file__).parent / "templates"
 
 
 def main() -> None:
@@ -53,8 +51,7 @@ def main() -> None:
         write_folder(folder, FORMATS["c"].export(export_job(run, run.read(), data)))
         timings = latencies(run, folder, data.test_pixels, arguments)
         print("\n".join(table(timings)))
-        print(f"\n{device(folder)}")
-        print("\n".join(instructions(folder, data.test_pixels[:10])))
+        print("\n".join(["", *device(folder)]))
     versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
     compilers = ", ".join(version_of(name) for name in compilers_here())
     print(
@@ -120,52 +117,20 @@ def table(timings: dict[str, Timing]) -> list[str]:
     return lines
 
 
-def device(folder: Path) -> str:
-    """Flash, RAM and multiplications, compiled for a Cortex-M4 where there is a compiler for it."""
-    stated = SharedLibrary(next(folder.glob("*.so"))).metadata
-    facts = f"RAM: {stated['lenet_edge.scratch_bytes']} bytes of scratch; {int(stated['lenet_edge.macs']):,} MACs"
-    if not shutil.which("arm-none-eabi-gcc"):
-        return f"{facts}; flash not measured: arm-none-eabi-gcc is not installed."
-    sizes = []
-    for level in ("-Os", "-O2"):
-        options = [*CORTEX_M4, level, "-c", "-isystem", str(TEMPLATES)]
-        compiled = toolchain.compile_c([folder / "lenet.c"], folder / "m4.o", options, ["arm-none-eabi-gcc"])
-        sizes.append(f"{toolchain.loaded_bytes(compiled.read_bytes()):,} bytes by {level}")
-    return f"{facts}; flash on a Cortex-M4, weights and code: {', '.join(sizes)}."
-
-
-def instructions(folder: Path, pixels: np.ndarray) -> list[str]:
-    """A table of the instructions that one inference takes on an emulated Cortex-M4, the mean over `pixels`.
-
-    The emulator's clock advances by one step an instruction; a loop of known length says how many make a tick.
-    """
-    if not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")):
-        return ["Instructions not counted: arm-none-eabi-gcc and qemu-system-arm are not both installed."]
-    codes = ", ".join(map(str, pixels.reshape(-1)))
-    (folder / "digits.h").write_text(
-        f"enum {{ DIGITS = {len(pixels)} }};\nstatic const uint8_t digits[] = {{{codes}}};\n"
-    )
-    lines = ["", "| Cortex-M4 | instructions, about its cycles |", "| --- | ---: |"]
+def device(folder: Path) -> list[str]:
+    """RAM and multiplications, and what each level of optimisation makes of flash, stack and instructions."""
+    metadata = SharedLibrary(next(folder.glob("*.so"))).metadata
+    macs = int(metadata["lenet_edge.macs"])
+    facts = f"RAM: {metadata['lenet_edge.scratch_bytes']} bytes of scratch; {macs:,} MACs"
+    if not shutil.which(emulation.COMPILER):
+        return [f"{facts}; nothing compiled for a Cortex-M4: {emulation.COMPILER} is not installed."]
+    answers = KnownAnswers.from_json(metadata[KNOWN_ANSWERS])
+    lines = [f"{facts}.", "", "| Cortex-M4 | flash, bytes | stack, bytes | instructions, about its cycles |"]
+    lines.append("| --- | ---: | ---: | ---: |")
     for level in ("-Os", "-O2", "-O3"):
-        program = folder / "count.elf"
-        sources = [folder / "lenet.c", FIRMWARE / "cortex_m.c", FIRMWARE / "memory.c"]
-        options = [option for option in CORTEX_M4 if option != "-ffreestanding"]  # memcpy of a word is a load
-        command = [
-            "arm-none-eabi-gcc",
-            "-std=gnu99",
-            "-ffp-contract=off",
-            *options,
-            level,
-            "-DBOARD_COUNT",
-            "-nostdlib",
-        ]
-        include = ["-isystem", str(TEMPLATES), "-I", str(folder), "-T", str(FIRMWARE / "cortex_m.ld")]
-        subprocess.run([*command, *include, *map(str, sources), "-lgcc", "-o", str(program)], check=True)
-        emulator = ["qemu-system-arm", "-machine", "mps2-an386", "-icount", "shift=0", "-nographic", "-monitor", "none"]
-        more = ["-serial", "none", "-semihosting-config", "enable=on,target=native", "-kernel", str(program)]
-        done = subprocess.run([*emulator, *more], capture_output=True, text=True, check=True, timeout=120)
-        known, *ticks = map(int, (done.stdout + done.stderr).split())
-        lines.append(f"| arm-none-eabi-gcc {level} | {2_000_000 / known * np.mean(ticks):,.0f} |")
+        found = emulation.measure(folder, answers, macs, level)
+        counted = found.not_counted or f"{found.stack_bytes:,} | {found.instructions:,}"
+        lines.append(f"| {emulation.build_name(level)} | {found.flash_bytes:,} | {counted} |")
     return [*lines, ""]
 
 

@@ -2,12 +2,17 @@
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,22 +21,25 @@ from test_exporters import make_job
 from test_integer_reference import briefly_trained
 from torch import nn
 
+from lenet_edge.commands.export_tables import print_footprints
 from lenet_edge.datasets import ImageData, load_dataset
+from lenet_edge.recipes import RECIPES
 from lenet_edge_exporters import FORMATS, ExportJob, export, formats, int8, open_file
 from lenet_edge_exporters.atomic import write_folder
-from lenet_edge_exporters.c import toolchain, wasm
+from lenet_edge_exporters.c import emulation, toolchain, wasm
 from lenet_edge_exporters.c.program import UnsupportedError
-from lenet_edge_exporters.c.toolchain import WARNINGS, CompilerError
+from lenet_edge_exporters.c.toolchain import CompilerError
 from lenet_edge_runtime import Classifier, ModelSpec
 from lenet_edge_runtime.errors import GateError, ModelFileError, ProviderError
-from lenet_edge_runtime.proof import CARD
+from lenet_edge_runtime.proof import CARD, KNOWN_ANSWERS, KnownAnswers
 from lenet_edge_runtime.sessions import open_session
 from lenet_edge_runtime.shared_library import SharedLibrary
 
-FIRMWARE = Path(__file__).parent / "firmware"
+ROOT = Path(__file__).parent.parent
+FIRMWARE = ROOT / "tests" / "firmware"
 ALL, SOME = 10_000, 1_000  # images: natively, and under emulation
-CLANG = ("-ffreestanding", "-nostdlib", "-static", "-fuse-ld=lld")
-CORTEX = ("-mthumb", "-ffreestanding", "-nostdlib", "-T", str(FIRMWARE / "cortex_m.ld"))
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
+CLANG = ("-ffreestanding", "-nostdlib", "-static", "-fuse-ld=lld", "-isystem", str(emulation.HEADERS))
 
 
 @dataclass(frozen=True)
@@ -40,22 +48,23 @@ class Build:
 
     tools: tuple[str, ...]
     options: tuple[str, ...]
-    runner: tuple[str, ...] = ()  # of a Linux program; a board of qemu-system-arm; nothing: this process
+    runner: str = ""  # of a Linux program; or
+    board: str = ""  # of qemu-system-arm; neither: this process
+    logits: str = "<f4"  # as the program writes them
 
     @property
     def images(self) -> int:
-        return SOME if self.runner else ALL
+        return SOME if self.runner or self.board else ALL
 
 
 def board(name: str, *options: str) -> Build:
-    return Build(("arm-none-eabi-gcc", "qemu-system-arm"), (*options, *CORTEX), ("qemu-system-arm", "-machine", name))
+    return Build((emulation.COMPILER, emulation.EMULATOR), options, board=name)
 
 
-def linux(processor: str, *options: str) -> Build:
-    return Build(("clang", "ld.lld", f"qemu-{processor}"), (*options, *CLANG), (f"qemu-{processor}",))
+def linux(processor: str, *options: str, logits: str = "<f4") -> Build:
+    return Build(("clang", "ld.lld", f"qemu-{processor}"), (*options, *CLANG), f"qemu-{processor}", logits=logits)
 
 
-HARD_FLOAT = ("-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 BUILDS = {
     **{
         f"{compiler} {' '.join(options)}": Build((compiler,), options)
@@ -72,14 +81,16 @@ BUILDS = {
     "arm": linux("arm", "--target=armv7-linux-gnueabihf", "-mfpu=neon", "-mfloat-abi=hard", "-O2"),
     "riscv64": linux("riscv64", "--target=riscv64-linux-gnu", "-march=rv64gc", "-mabi=lp64d", "-O2"),
     "riscv32": linux("riscv32", "--target=riscv32-linux-gnu", "-march=rv32gc", "-mabi=ilp32d", "-O2"),
+    "powerpc, big-endian": linux("ppc", "--target=powerpc-linux-gnu", "-O2", logits=">f4"),
     "Cortex-M0": board("mps2-an385", "-mcpu=cortex-m0", "-Os"),
     "Cortex-M3": board("mps2-an385", "-mcpu=cortex-m3", "-Os"),
-    "Cortex-M4": board("mps2-an386", "-mcpu=cortex-m4", *HARD_FLOAT, "-O2"),
+    "Cortex-M4": board("mps2-an386", *emulation.CORTEX_M4, "-O2"),
 }  # fmt: skip
 
 
 # Everything else takes minutes.
 FAST = ("gcc -O2", "gcc -O2 -mavx2")
+EVERY_BUILD = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in BUILDS]
 
 
 @dataclass(frozen=True)
@@ -107,6 +118,17 @@ def on_digits(request: pytest.FixtureRequest, digits: ImageData, tmp_path_factor
     return exported(job, digits.test_pixels, tmp_path_factory.mktemp("c"))
 
 
+# One recipe of each network as it is deployed: dropout is gone then, and how it was trained makes no difference here.
+NETWORKS = {(replace(row.model, dropout=0.0), row.padding): name for name, row in reversed(RECIPES.items())}
+
+
+@pytest.fixture(scope="session", params=sorted(NETWORKS.values()))
+def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A recipe's network by random weights."""
+    job = make_job(request.param)
+    return exported(job, job.check_pixels[:16], tmp_path_factory.mktemp("c"))
+
+
 @pytest.fixture(scope="session", params=["lenet5", "lenet5-classic"])
 def recipe(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -128,58 +150,47 @@ def compiler() -> None:
         pytest.skip(str(error))
 
 
+@pytest.fixture
+def board_tools() -> None:
+    for tool in (emulation.COMPILER, emulation.EMULATOR):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+
+
 def logits_of(build: Build, net: Exported, folder: Path) -> np.ndarray:
     """Compile and run; skips where a tool is missing."""
     for tool in build.tools:
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
-    sources = [net.folder / "lenet.c"]
-    if not build.runner:
-        library = [*sources, net.folder / "lenet_metadata.c"]
-        options = ["-fPIC", "-shared", *build.options]
-        return SharedLibrary(toolchain.compile_c(library, folder / "lenet.so", options, [build.tools[0]])).logits(
-            net.pixels
-        )
-    on_board = "-machine" in build.runner
-    sources += [FIRMWARE / ("cortex_m.c" if on_board else "linux.c"), FIRMWARE / "memory.c"]
-    header = Path(toolchain.__file__).parent / "templates"
-    options = ["-isystem", str(header), "-I", str(net.folder), *build.options, *(["-lgcc"] if on_board else [])]
-    program = compile_in_order(build.tools[0], sources, folder / "program", options)
-    if not on_board:
+    lenet, tool = net.folder / "lenet.c", [build.tools[0]]
+    options = [*WARNINGS, *build.options, "-I", str(net.folder)]
+    if build.board:
+        net.pixels.tofile(folder / "images.bin")
+        program = emulation.build([lenet, FIRMWARE / "files.c"], folder / "program", options)
+        emulation.run(program, folder, machine=build.board, seconds=600)
+        return np.fromfile(folder / "logits.bin", "<f4").reshape(len(net.pixels), -1)
+    if build.runner:
+        sources = [lenet, FIRMWARE / "linux.c", emulation.BOARD / "memory.c"]
+        program = toolchain.compile_c(sources, folder / "program", options, tool)
         done = subprocess.run(
-            [*build.runner, str(program)], input=net.pixels.tobytes(), capture_output=True, check=True, timeout=600
+            [build.runner, str(program)], input=net.pixels.tobytes(), capture_output=True, check=True, timeout=600
         )
-        return np.frombuffer(done.stdout, "<f4").reshape(len(net.pixels), -1)
-    net.pixels.tofile(folder / "images.bin")
-    emulate(build, program, folder)
-    return np.fromfile(folder / "logits.bin", "<f4").reshape(len(net.pixels), -1)
+        return np.frombuffer(done.stdout, build.logits).reshape(len(net.pixels), -1).astype(np.float32)
+    sources = [lenet, net.folder / "lenet_metadata.c"]
+    library = toolchain.compile_c(sources, folder / "lenet.so", [*options, "-fPIC", "-shared"], tool)
+    return SharedLibrary(library).logits(net.pixels)
 
 
-def compile_in_order(compiler: str, sources: list[Path], output: Path, options: list[str]) -> Path:
-    """Libraries stand behind the sources that need them."""
-    behind = [option for option in options if option.startswith("-l")]
-    before = [option for option in options if option not in behind]
-    done = subprocess.run(
-        [compiler, *WARNINGS, *before, *map(str, sources), *behind, "-o", str(output)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return output
-
-
-def emulate(build: Build, program: Path, folder: Path) -> str:
-    command = [*build.runner, "-nographic", "-monitor", "none", "-serial", "none", "-kernel", str(program)]
-    semihosting = ["-semihosting-config", "enable=on,target=native"]
-    done = subprocess.run([*command, *semihosting], cwd=folder, capture_output=True, text=True, timeout=600, check=True)
-    return done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in BUILDS]
-)
+@pytest.mark.parametrize("name", EVERY_BUILD)
 def test_same_bits_on_digits(name: str, on_digits: Exported, tmp_path: Path) -> None:
     net = on_digits if BUILDS[name].images == ALL else on_digits.first(100)
     np.testing.assert_array_equal(logits_of(BUILDS[name], net, tmp_path), net.logits)
+
+
+@pytest.mark.parametrize("name", EVERY_BUILD)
+def test_same_bits_for_the_network_of_every_recipe(name: str, network: Exported, tmp_path: Path) -> None:
+    assert len(np.unique(network.logits)) > 100  # not all saturated: the comparison says something
+    np.testing.assert_array_equal(logits_of(BUILDS[name], network, tmp_path), network.logits)
 
 
 @pytest.mark.real_data
@@ -203,23 +214,31 @@ NETS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_same_bits_for_other_nets(name: str, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    net = NETS[name]()
+def job_of(net: nn.Sequential) -> ExportJob:
+    """A net for 28 x 28, with images of noise."""
     channels = net[0].in_channels
     spec = ModelSpec(tuple("0123456789"), 28, 28, (0.13,) * channels, (0.3,) * channels)
     pixels = np.random.default_rng(0).integers(0, 256, (100, channels, 28, 28), dtype=np.uint8)
-    found = exported(ExportJob(net.eval(), spec, pixels, pixels), pixels, tmp_path)
+    return ExportJob(net.eval(), spec, pixels, pixels)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_same_bits_for_other_nets(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    job = job_of(NETS[name]())
+    found = exported(job, job.check_pixels, tmp_path)
     for build in FAST:
         np.testing.assert_array_equal(logits_of(BUILDS[build], found, tmp_path), found.logits)
 
 
-@pytest.mark.parametrize("compiler", ["gcc", pytest.param("clang", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "compiler",
+    ["gcc", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gcc -mavx2", "clang", "clang -mavx2"))],
+)
 def test_self_test_passes_under_sanitizers_and_finds_one_flipped_weight(
     compiler: str, on_digits: Exported, tmp_path: Path
 ) -> None:
-    for tool in (compiler, "make"):
+    for tool in (compiler.split()[0], "make"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
     folder = tmp_path / "net-c"
@@ -239,27 +258,36 @@ def make_test(folder: Path, compiler: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.usefixtures("board_tools")
+@pytest.mark.parametrize("on_digits", ["lenet5"], indirect=True)
 def test_firmware_for_a_cortex_m4_names_ten_digits(on_digits: Exported, digits: ImageData, tmp_path: Path) -> None:
-    build = BUILDS["Cortex-M4"]
-    firsts = [int(np.flatnonzero(digits.test_labels == label)[0]) for label in range(10)]
-    pixels = ", ".join(map(str, digits.test_pixels[firsts].reshape(-1)))
-    names = ", ".join(f'"{label}"' for label in range(10))
-    (tmp_path / "digits.h").write_text(
-        f"enum {{ DIGITS = 10 }};\nstatic const uint8_t digits[] = {{{pixels}}};\n"
-        f"static const char *const names[DIGITS] = {{{names}}};\n"
-    )
-    firmware = Build(build.tools, (*build.options, "-DBOARD_TEN_DIGITS", "-I", str(tmp_path)), build.runner)
-    for tool in build.tools:
-        if not shutil.which(tool):
-            pytest.skip(f"{tool} is not installed")
-    sources = [on_digits.folder / "lenet.c", FIRMWARE / "cortex_m.c", FIRMWARE / "memory.c"]
-    header = Path(toolchain.__file__).parent / "templates"
-    options = ["-isystem", str(header), "-I", str(on_digits.folder), *firmware.options, "-lgcc"]
-    program = compile_in_order(build.tools[0], sources, tmp_path / "firmware.elf", options)
-    predicted = on_digits.logits[firsts].argmax(1)
-    assert emulate(firmware, program, tmp_path).splitlines() == [
-        f"digit {label}: {predicted[label]}" for label in range(10)
-    ]
+    check_firmware(on_digits, digits, tmp_path)
+
+
+@pytest.mark.usefixtures("board_tools")
+@pytest.mark.real_data
+def test_firmware_for_a_cortex_m4_names_ten_digits_of_mnist(real_data: Path, tmp_path: Path) -> None:
+    data = load_dataset("mnist", real_data)
+    check_firmware(exported(briefly_trained(data, "lenet5"), data.test_pixels, tmp_path), data, tmp_path)
+
+
+def check_firmware(net: Exported, data: ImageData, folder: Path) -> None:
+    """The example, built and run by its own Makefile, prints what onnxruntime says of the same images."""
+    if not shutil.which("make"):
+        pytest.skip("make is not installed")
+    values = {"NET": net.folder, "DATASET": data.name, "PYTHON": sys.executable, "BUILD": folder / "build"}
+    done = subprocess.run(
+        ["make", "-s", "run", *(f"{name}={value}" for name, value in values.items()), "CFLAGS=-O2 -Werror"],
+        cwd=ROOT / "examples" / "firmware", env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    firsts = [int(np.flatnonzero(data.test_labels == label)[0]) for label in range(10)]
+    named = net.logits[firsts].argmax(1)
+    right = int((named == range(10)).sum())
+    printed = (done.stdout + done.stderr).splitlines()
+    assert printed[-11:] == [*(f"{label}: {named[label]}" for label in range(10)), f"{right} of 10 right"]
+    assert right >= 7  # of a net that was trained for seconds
 
 
 @pytest.mark.usefixtures("compiler")
@@ -288,18 +316,228 @@ def test_exporting_twice_gives_the_same_bytes_and_the_hash_that_sha256sum_prints
     assert b"/home" not in b"".join(files.values())
 
 
-@pytest.mark.usefixtures("compiler")
-def test_default_net_fits_into_75_kilobytes_of_flash_and_4_of_ram(files: Mapping[str, bytes], tmp_path: Path) -> None:
+@pytest.fixture
+def net(files: Mapping[str, bytes], tmp_path: Path) -> Path:
     write_folder(tmp_path / "net-c", files)
-    found = FORMATS["c"].footprint(tmp_path / "net-c", FORMATS["c"].load(tmp_path / "net-c", 1))
+    return tmp_path / "net-c"
+
+
+@pytest.mark.usefixtures("compiler")
+def test_default_net_fits_into_75_kilobytes_of_flash_and_4_of_ram(net: Path) -> None:
+    found = footprint(net)
     assert found["macs"] == 416_520
     assert found["scratch_bytes"] <= 4096
     assert found["constant_bytes"] < found["flash_bytes"] <= 75_000
 
 
+def footprint(net: Path) -> Mapping[str, Any]:
+    row = FORMATS["c"]
+    assert row.footprint
+    return row.footprint(net, row.load(net, 1))
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *tools: str) -> None:
+    """As on a machine where these are not installed."""
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name in tools else which(name))
+
+
+@pytest.mark.usefixtures("compiler", "board_tools")
+def test_instructions_and_stack_are_those_of_a_cortex_m4(net: Path) -> None:
+    found = footprint(net)
+    assert re.fullmatch(r"arm-none-eabi-gcc [\d.]+ -Os for Cortex-M4", found["flash_build"])
+    assert found["not_counted"] is None
+    # Two products an instruction at best, and at most a few instructions for each.
+    assert found["macs"] / 2 < found["cortex_m4_instructions"] < 10 * found["macs"]
+    fast = emulation.measure(net, answers_of(net), found["macs"], "-O2")
+    assert fast.instructions is not None
+    assert fast.instructions < found["cortex_m4_instructions"]
+
+
+@pytest.mark.usefixtures("compiler", "board_tools")
+def test_stack_is_what_the_compiler_says_of_its_functions(net: Path, tmp_path: Path) -> None:
+    options = [*emulation.CORTEX_M4, *emulation.BARE, "-O2", "-fstack-usage", "-c"]
+    toolchain.compile_c([net / "lenet.c"], tmp_path / "lenet.o", options, [emulation.COMPILER])
+    bytes_of = {line.split(":")[-1].split()[0]: int(line.split()[1])
+                for line in (tmp_path / "lenet.su").read_text().splitlines()}  # fmt: skip
+    found = emulation.measure(net, answers_of(net), 416_520, "-O2").stack_bytes
+    # By -O2 all of it is one function, which calls memset at most.
+    assert found is not None
+    assert bytes_of["lenet_predict"] <= found <= bytes_of["lenet_predict"] + 16
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_header_states_the_size_of_the_scratch_in_c_and_in_cpp(language: str, net: Path, tmp_path: Path) -> None:
+    if not shutil.which("gcc"):
+        pytest.skip("gcc is not installed")
+    stated = re.search(r"(\d+) bytes of RAM", (net / "lenet.h").read_text())
+    assert stated
+    (tmp_path / "size").write_text(
+        f'#include "lenet.h"\ntypedef char same[sizeof(lenet_scratch) == {stated[1]} ? 1 : -1];\n'
+    )
+    command = ["gcc", *WARNINGS, "-I", net, "-fsyntax-only", "-x", language, tmp_path / "size"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+REFUSED = {
+    "-ffast-math": "gcc -ffast-math",
+    "IEEE 754": "gcc -freciprocal-math",
+    "an_int_of_32_bits": "clang --target=msp430",
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_would_give_other_bits_does_not_compile(why: str, net: Path, tmp_path: Path) -> None:
+    tool, *options = REFUSED[why].split()
+    if not shutil.which(tool):
+        pytest.skip(f"{tool} is not installed")
+    options += ["-ffreestanding", "-isystem", str(emulation.HEADERS), "-c"]
+    with pytest.raises(CompilerError, match=f"does not compile lenet.c: .*{why}"):
+        toolchain.compile_c([net / "lenet.c"], tmp_path / "lenet.o", options, [tool])
+
+
+@pytest.mark.parametrize("options", [(), ("-mavx2",)], ids=["plain C", "AVX2"])
+def test_source_is_what_compilers_for_windows_take(options: tuple[str, ...], net: Path, tmp_path: Path) -> None:
+    """clang in the likeness of MSVC: without `restrict`, attributes and __GNUC__."""
+    if not shutil.which("clang"):
+        pytest.skip("clang is not installed")
+    flags = [*WARNINGS, "-Wno-language-extension-token", *options, "--target=x86_64-pc-windows-msvc", "-Drestrict=?"]
+    toolchain.compile_c(
+        [net / "lenet.c"],
+        tmp_path / "lenet.obj",
+        [*flags, "-ffreestanding", "-isystem", str(emulation.HEADERS), "-c"],
+        ["clang"],
+    )
+
+
+PARENT = """cmake_minimum_required(VERSION 3.10)
+project(parent LANGUAGES C CXX)
+add_subdirectory(net-c)
+add_executable(program program.cpp)
+target_link_libraries(program PRIVATE lenet)
+"""
+PROGRAM = """#include <lenet.h>
+#include <iostream>
+int main() {
+  static lenet_scratch scratch;
+  uint8_t pixels[LENET_PIXELS] = {};
+  float logits[LENET_CLASSES];
+  lenet_predict(pixels, logits, &scratch);
+  std::cout << LENET_CLASSES << std::endl;
+}
+"""
+
+
+def cmake(source: Path, *options: str) -> Path:
+    """Configure and build in a folder of its own, which is returned."""
+    if not shutil.which("cmake"):
+        pytest.skip("cmake is not installed")
+    build = source / "out"
+    for command in (["cmake", "-S", source, "-B", build, *options], ["cmake", "--build", build]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "warning" not in (done.stdout + done.stderr).lower()
+    return build
+
+
+@pytest.mark.usefixtures("compiler")
+def test_cmake_builds_the_self_test_and_ctest_passes_it(net: Path) -> None:
+    build = cmake(net)
+    assert "CMAKE_BUILD_TYPE:STRING=Release" in (build / "CMakeCache.txt").read_text()
+    done = subprocess.run(["ctest", "--test-dir", build], capture_output=True, text=True, check=False)
+    assert "100% tests passed, 0 tests failed out of 1" in done.stdout
+
+
+@pytest.mark.usefixtures("compiler")
+def test_cmake_takes_the_folder_into_a_project_in_cpp(net: Path, tmp_path: Path) -> None:
+    (tmp_path / "CMakeLists.txt").write_text(PARENT)
+    (tmp_path / "program.cpp").write_text(PROGRAM)
+    build = cmake(tmp_path)
+    assert subprocess.run([build / "program"], capture_output=True, text=True, check=True).stdout == "10\n"
+    assert not list(build.rglob("lenet_selftest*"))
+
+
+@pytest.mark.usefixtures("board_tools")
+def test_cmake_cross_compiles_the_library_for_firmware(net: Path) -> None:
+    flags = "-DCMAKE_C_FLAGS=" + " ".join(["-mthumb", *emulation.CORTEX_M4])
+    build = cmake(net, "-DCMAKE_SYSTEM_NAME=Generic", f"-DCMAKE_C_COMPILER={emulation.COMPILER}", flags,
+                  "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY")  # fmt: skip
+    assert (build / "liblenet.a").is_file()
+    assert not list(build.rglob("lenet_selftest*"))
+
+
+def answers_of(net: Path) -> KnownAnswers:
+    return KnownAnswers.from_json(FORMATS["c"].load(net, 1).metadata[KNOWN_ANSWERS])
+
+
+@pytest.mark.usefixtures("compiler", "board_tools")
+def test_other_logits_on_the_emulated_processor_are_an_error(net: Path) -> None:
+    answers = answers_of(net)
+    logits = answers.logits.copy()
+    logits.view(np.uint32)[3, 4] ^= 1
+    with pytest.raises(GateError, match=r"net-c: on an emulated Cortex-M4 its C gives other logits than onnxruntime"):
+        emulation.measure(net, replace(answers, logits=logits), 416_520)
+
+
+@pytest.mark.usefixtures("compiler", "board_tools")
+def test_network_that_the_board_cannot_hold_is_not_counted(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = (net / "lenet.h").read_text()
+    (net / "lenet.h").write_text(re.sub(r"activations\[\d+\]", "activations[5000000]", header))
+    found = footprint(net)
+    assert found["flash_bytes"] < 75_000
+    assert found["cortex_m4_instructions"] is None
+    assert re.search(r"region .ram' overflowed by \d+ bytes", found["not_counted"])
+
+
+@pytest.mark.usefixtures("compiler", "board_tools")
+@pytest.mark.parametrize("level", ["-Os", "-O2", "-O3"])
+@pytest.mark.parametrize("options", [(), ("-mno-unaligned-access",)], ids=["default", "aligned loads"])
+def test_firmware_keeps_no_state_calls_no_memcpy_for_a_word_and_takes_little_stack(
+    options: tuple[str, ...], level: str, net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulation, "CORTEX_M4", (*emulation.CORTEX_M4, *options))
+    flags = [*WARNINGS, "-Wdouble-promotion", "-Wcast-align=strict", *emulation.CORTEX_M4, *emulation.BARE, level, "-c"]
+    built = toolchain.compile_c([net / "lenet.c"], tmp_path / "lenet.o", flags, [emulation.COMPILER])
+    symbols = subprocess.run(["arm-none-eabi-nm", built], capture_output=True, text=True, check=True).stdout
+    kinds = {line.split()[-1]: line.split()[-2] for line in symbols.splitlines()}
+    assert {name for name, kind in kinds.items() if kind == "U"} == {"memset"}
+    assert not [name for name, kind in kinds.items() if kind in "dDbBC"]
+    found = emulation.measure(net, answers_of(net), 416_520, level)
+    assert found.stack_bytes is not None
+    assert found.stack_bytes <= 400
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("missing", [emulation.COMPILER, emulation.EMULATOR])
+def test_without_the_tools_the_table_says_that_nothing_was_counted(
+    missing: str, net: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without(monkeypatch, missing)
+    found = footprint(net)
+    assert found["cortex_m4_instructions"] is None
+    assert found["stack_bytes"] is None
+    on_board = bool(shutil.which(emulation.COMPILER))
+    assert found["flash_build"].endswith("for Cortex-M4" if on_board else "for this machine")
+    print_footprints([SimpleNamespace(path=net, footprint=found)])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "not counted: arm-none-eabi-gcc and qemu-system-arm are not both installed" in printed
+
+
 def test_operator_that_c_has_not_is_named() -> None:
-    with pytest.raises(UnsupportedError, match=r"the C export has no operator Mul \(node_mul\); it has .*int8 ONNX"):
-        FORMATS["c"].export(make_job("user's own"))
+    net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Softmax(1), nn.Flatten(), nn.Linear(4 * 24 * 24, 10))
+    with pytest.raises(
+        UnsupportedError, match=r"the C export has no operator Softmax \(node_softmax\); it has .*int8 ONNX"
+    ):
+        FORMATS["c"].export(job_of(net))
+
+
+def test_normalisation_that_could_not_be_folded_is_refused_with_what_to_do() -> None:
+    why = (
+        r"no operator Mul \(node_mul\), .*a first convolution without padding of its own \(ModelSpec.padding.*; it has"
+    )
+    with pytest.raises(UnsupportedError, match=why):
+        FORMATS["c"].export(make_job("user's own"))  # whose first convolution pads normalised images by zeros
 
 
 @pytest.mark.usefixtures("compiler")

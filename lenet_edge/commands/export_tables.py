@@ -1,5 +1,6 @@
 """What `lenet-edge export` prints of the files, and of the choices that were measured on the way to them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from lenet_edge import console
@@ -46,16 +47,22 @@ def print_footprints(artifacts: list[Any]) -> None:
     if not known:
         return
     console.print_table(
-        "what it takes: constants and code in flash (compiled for this machine), scratch in RAM, multiplications",
-        ["file", "constants, bytes", "flash, bytes", "RAM, bytes", "multiplications"],
-        [
-            [
-                item.path.name,
-                *(f"{item.footprint[key]:,}" for key in ("constant_bytes", "flash_bytes", "scratch_bytes", "macs")),
-            ]
-            for item in known
-        ],
+        "what one inference takes: constants and code in flash, scratch and stack in RAM",
+        ["file", "constants, bytes", "flash, bytes", "compiled by", "scratch, bytes", "stack, bytes", "multiplications",
+         "Cortex-M4 instructions, about its cycles"],
+        [[item.path.name, *_footprint_cells(item.footprint)] for item in known],
+    )  # fmt: skip
+
+
+def _footprint_cells(footprint: Mapping[str, Any]) -> list[str]:
+    constants, flash, scratch, macs = (
+        f"{footprint[key]:,}" for key in ("constant_bytes", "flash_bytes", "scratch_bytes", "macs")
     )
+    if footprint["not_counted"]:
+        stack, instructions = "not measured", f"not counted: {footprint['not_counted']}"
+    else:
+        stack, instructions = f"{footprint['stack_bytes']:,}", f"{footprint['cortex_m4_instructions']:,}"
+    return [constants, flash, footprint["flash_build"], scratch, stack, macs, instructions]
 
 
 def say_what_stays_float(artifacts: list[Any]) -> None:

@@ -8,6 +8,7 @@ sums, one multiplication in float32, rounding half to even.
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from lenet_edge_exporters.c import folder, toolchain
+from lenet_edge_exporters.c import emulation, folder, toolchain
+from lenet_edge_exporters.c.emulation import OnCortexM4
 from lenet_edge_exporters.job import ExportJob, LoadedModel
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
@@ -48,9 +50,30 @@ def load(path: Path, threads: int = 1) -> LoadedModel:
 
 
 def footprint(path: Path, model: LoadedModel) -> Mapping[str, Any]:
-    """What one inference takes: bytes of scratch and of flash (constants, and code for this machine by -Os), MACs."""
+    """What one inference takes: multiplications, bytes of scratch and of flash (constants, and code by -Os), and more.
+
+    `flash_build` says what compiled it: arm-none-eabi-gcc for a Cortex-M4 where it is installed, else this machine's
+    compiler for this machine. Where qemu-system-arm is there too, `cortex_m4_instructions` is an estimate of the cycles
+    on a Cortex-M4, from below, and `stack_bytes` is what lenet_predict takes of the stack; elsewhere both are None, and
+    `not_counted` says why. Raises GateError where the emulated processor gives other logits than onnxruntime.
+    """
     stated = {key: json.loads(model.metadata[PREFIX + key]) for key in folder.MEASURES}
+    if shutil.which(emulation.COMPILER):
+        answers = KnownAnswers.from_json(model.metadata[KNOWN_ANSWERS])
+        build, found = emulation.build_name(), emulation.measure(path, answers, stated["macs"])
+    else:
+        build, found = "-Os for this machine", OnCortexM4(_flash_here(path), not_counted=emulation.MISSING)
+    return {
+        **stated,
+        "flash_bytes": found.flash_bytes,
+        "flash_build": build,
+        "stack_bytes": found.stack_bytes,
+        "cortex_m4_instructions": found.instructions,
+        "not_counted": found.not_counted,
+    }
+
+
+def _flash_here(path: Path) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         compiled = toolchain.compile_c([path / "lenet.c"], Path(temporary) / "lenet.o", ["-Os", "-c"])
-        flash = toolchain.loaded_bytes(compiled.read_bytes())
-    return {**stated, "flash_bytes": flash}
+        return toolchain.loaded_bytes(compiled.read_bytes())

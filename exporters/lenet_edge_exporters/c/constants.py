@@ -28,14 +28,14 @@ class Constants:
         key = (str(values.dtype), values.tobytes())
         if key not in self._names:
             self._names[key] = name
-            self.texts.append(declaration(name, values))
+            self.texts.append(_aligned(name, values))
             self._count(values)
         return self._names[key]
 
     def alternatives(self, chosen: Mapping[str, tuple[str, NDArray[Any]]], other: tuple[str, NDArray[Any]]) -> None:
         """Declare the array of the first preprocessor condition that holds, and `other` where none does."""
-        branches = [f"#elif {condition}\n{declaration(*array)}" for condition, array in chosen.items()]
-        self.texts.append(f"#{''.join(branches).removeprefix('#el')}#else\n{declaration(*other)}#endif\n")
+        branches = [f"#elif {condition}\n{_aligned(*array)}" for condition, array in chosen.items()]
+        self.texts.append(f"#{''.join(branches).removeprefix('#el')}#else\n{_aligned(*other)}#endif\n")
         self._count(other[1])
 
     def _count(self, values: NDArray[Any]) -> None:
@@ -43,7 +43,7 @@ class Constants:
         self.digest.update(values.tobytes())
 
 
-def declaration(name: str, values: NDArray[Any]) -> str:
+def declaration(name: str, values: NDArray[Any], attribute: str = "") -> str:
     """A C array of one dimension, whatever the shape of `values`, in lines of at most 120 characters."""
     body = textwrap.fill(
         ", ".join(number(value) for value in values.reshape(-1).tolist()),
@@ -53,7 +53,12 @@ def declaration(name: str, values: NDArray[Any]) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return f"static const {C_TYPES[str(values.dtype)]} {name}[{values.size}] = {{\n{body}\n}};\n"
+    return f"static const {C_TYPES[str(values.dtype)]} {name}[{values.size}]{attribute} = {{\n{body}\n}};\n"
+
+
+def _aligned(name: str, values: NDArray[Any]) -> str:
+    """The declaration of an array of the network: weights in 8 bits begin at whole words (`kernels/prelude.c`)."""
+    return declaration(name, values, " LENET_WORDS" if values.dtype == np.int8 else "")
 
 
 def number(value: float) -> str:

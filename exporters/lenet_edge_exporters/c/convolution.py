@@ -104,7 +104,7 @@ class Convolution:
         return structure("lenet_convolution", name, fields).replace("};\n", chosen + "};\n")
 
     def call(self, name: str, source: str, target: str) -> str:
-        return f"lenet_convolve(&{name}, {source}, {target}, scratch->work);"
+        return f"lenet_convolve(&{name}, {source}, {target}, scratch->work.numbers);"
 
     def _tight(self) -> NDArray[np.int8]:
         """The weights as NEON, DSP and processors without vectors take them: a window without gaps, zeros behind it."""

@@ -58,7 +58,7 @@ class Dense:
 
     def call(self, name: str, source: str, target: str) -> str:
         kernel = "lenet_multiply_last" if self.is_last else "lenet_multiply"
-        return f"{kernel}(&{name}, {source}, {target}, scratch->work);"
+        return f"{kernel}(&{name}, {source}, {target}, scratch->work.numbers);"
 
 
 def read(node: Node) -> Unrounded:

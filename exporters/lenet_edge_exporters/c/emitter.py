@@ -28,8 +28,8 @@ class Program:
 
     @property
     def scratch(self) -> int:
-        """Bytes of scratch."""
-        return 2 * self.work + self.activations
+        """Bytes of scratch, which begins and ends at whole words."""
+        return -(-(2 * self.work + self.activations) // 4) * 4
 
 
 def emit(steps: Sequence[Step]) -> Program:
@@ -37,7 +37,7 @@ def emit(steps: Sequence[Step]) -> Program:
     constants = Constants()
     structures, calls = [], []
     places, activations = arena([step.output_size for step in steps[:-1]])
-    sources = ["pixels", *(f"scratch->activations + {place}" for place in places)]
+    sources = ["pixels", *(f"scratch->activations + {place}" if place else "scratch->activations" for place in places)]
     targets = [*sources[1:], "logits"]
     for number, (step, source, target) in enumerate(zip(steps, sources, targets, strict=True), 1):
         name = f"layer{number}"

@@ -90,6 +90,9 @@ def _fields(job: ExportJob, made: Made) -> dict[str, str]:
         "WEIGHTS_ORIGIN": f"quantized from weights with SHA-256\n * {weights}." if weights else "quantized to int8.",
         "PARAMETERS": f"{parameters:,} parameters" if parameters else "a small network",
         "SHA256": program.sha256,
+        "IMAGE": f"{height} x {width} grey levels"
+        if channels == 1
+        else f"{channels} planes of {height} x {width} levels",
         "POLARITY": POLARITIES[job.spec.polarity],
         "CHANNELS": str(channels),
         "HEIGHT": str(height),

@@ -38,11 +38,7 @@ def read(model: onnx.ModelProto) -> list[Step]:
         attributes: dict[str, Any] = {item.name: helper.get_attribute_value(item) for item in node.attribute}
         read_node = Node(node.op_type, node.name, [values[name] for name in node.input], attributes)
         if node.op_type not in OPERATORS:
-            known = ", ".join(OPERATORS)
-            raise UnsupportedError(
-                f"the C export has no operator {node.op_type}{f' ({node.name})' if node.name else ''}; "
-                f"it has {known}; export this net as int8 ONNX"
-            )
+            raise _unknown(read_node, normalises=node.op_type == "Mul" and not any(step.macs for step in steps))
         result = OPERATORS[node.op_type](read_node)
         if isinstance(result, tuple):
             step, result = result
@@ -53,6 +49,19 @@ def read(model: onnx.ModelProto) -> list[Step]:
     if not isinstance(last, Unrounded) or last.as_logits is None:
         raise UnsupportedError("the C export needs a dense layer as the last one; export this net as int8 ONNX")
     return fuse([*steps, last.as_logits()])
+
+
+def _unknown(node: Node, normalises: bool) -> UnsupportedError:
+    """The error for an operator that is not in the table. `normalises`: it is what could not be folded away."""
+    where = f" ({node.name})" if node.name else ""
+    hint = (
+        ", by which pixels are normalised: that folds only into a first convolution without padding of its own "
+        "(ModelSpec.padding pads the image)"
+    )
+    return UnsupportedError(
+        f"the C export has no operator {node.op_type}{where}{hint if normalises else ''}; "
+        f"it has {', '.join(OPERATORS)}; export this net as int8 ONNX"
+    )
 
 
 def fuse(steps: list[Step]) -> list[Step]:

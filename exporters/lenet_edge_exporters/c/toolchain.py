@@ -15,7 +15,7 @@ from pathlib import Path
 from lenet_edge_runtime.errors import LenetEdgeError
 
 COMPILERS = ("cc", "gcc", "clang")
-WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-ffp-contract=off")
+STANDARD = ("-std=c99", "-ffp-contract=off")
 
 
 class CompilerError(LenetEdgeError):
@@ -36,12 +36,19 @@ def find_compiler() -> list[str]:
     )
 
 
-def compile_c(sources: Sequence[Path], output: Path, options: Sequence[str], compiler: Sequence[str] = ()) -> Path:
-    """Compile and return `output`; raises CompilerError with the first line that the compiler said."""
-    command = [*(compiler or find_compiler()), *WARNINGS, *options, *map(str, sources), "-o", str(output)]
+def compile_c(
+    sources: Sequence[Path],
+    output: Path,
+    options: Sequence[str],
+    compiler: Sequence[str] = (),
+    libraries: Sequence[str] = (),
+) -> Path:
+    """Compile and return `output`; raises CompilerError with the first complaint of the compiler or the linker."""
+    command = [*(compiler or find_compiler()), *STANDARD, *options, *map(str, sources), *libraries, "-o", str(output)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip())
+        complaints = (line for line in done.stderr.splitlines() if "error" in line or "overflowed" in line)
+        said = next(complaints, done.stderr.strip())
         raise CompilerError(f"{command[0]} does not compile {sources[0].name}: {said}")
     return output
 

@@ -7,17 +7,22 @@ typedef struct {
     int kernel_height, kernel_width, stride_y, stride_x, pad_top, pad_left;
     int rows, columns, filters; /* of the output before pooling */
     int pooling;
-    int strip;                       /* whole rows: of a strip's row, if windows' rows have 8 numbers at most; else 0 */
-    int row, pitch;                  /* from a row of a window to the next, from one filter's weights to the next */
     int input_zero, output_zero;     /* zero points */
     int pooled_zero;                 /* average pooling: of its output */
     float pooled_scale;              /* average pooling: of its output */
-    const lenet_weight *weights;     /* [filters][pitch], of which kernel_height rows count */
-    const int16_t *pairs;            /* AVX2: [filters / 8][kernel_height][pairs of a window's row][8][2] */
     const int32_t *bias;             /* [filters], with the input's zero point folded in; padded to 8 by zeros */
     const float *scale;              /* [filters], input scale * weight scale / output scale; padded to 8 by zeros */
     const uint8_t *table;            /* code -> code, the activation function; NULL: none but saturation */
     const float *values;             /* average pooling: code -> the number that is averaged */
+#if LENET_AVX2
+    const int16_t *pairs;            /* [filters / 8][kernel_height][pairs of a window's row][8][2] */
+#else
+    int row, pitch;                  /* from a row of a window to the next, from one filter's weights to the next */
+    const lenet_weight *weights;     /* [filters][pitch], of which kernel_height rows count */
+#endif
+#if LENET_WHOLE_ROWS
+    int strip;                       /* of a strip's row, if windows' rows have 8 numbers at most; else 0 */
+#endif
 } lenet_convolution;
 
 /* The mean of four numbers, added in this order, as a code. */
@@ -31,8 +36,8 @@ static inline uint8_t lenet_average4(const lenet_convolution *layer, float a, fl
 #if LENET_AVX2 || LENET_WHOLE_ROWS
 
 /* `count` rows of the input from row `top` on, widened to 16 bits, with the zero point around them. */
-LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *restrict input, int top, int count,
-                              int stride, int16_t *restrict strip)
+LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *LENET_RESTRICT input, int top,
+                              int count, int stride, int16_t *LENET_RESTRICT strip)
 {
     const int left = layer->pad_left * layer->channels, width = layer->width * layer->channels;
     const int inside = LENET_MIN(width, stride - left);
@@ -58,7 +63,15 @@ LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *res
 
 #if LENET_AVX2
 
-/* Two numbers to all eight pairs, in one instruction: gcc makes two of what clang makes one of. */
+/* gcc has to be asked to unroll a short loop; clang does it anyway. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#define LENET_UNROLL _Pragma("GCC unroll 16")
+#else
+#define LENET_UNROLL
+#endif
+
+/* Two numbers to all eight pairs, in one instruction: gcc makes two of what clang makes one of. The builtin reads any
+ * type from any address. */
 static inline __m256i lenet_pair(const int16_t *from)
 {
 #if defined(__clang__)
@@ -82,7 +95,7 @@ LENET_KERNEL void lenet_finish8(const lenet_convolution *layer, __m256i a, __m25
         const __m256i greatest = _mm256_max_epi32(_mm256_max_epi32(a, b), _mm256_max_epi32(c, d));
         const __m128i code = lenet_requantize8(_mm256_add_epi32(greatest, bias), scale, zero);
         _mm_storeu_si128((__m128i *)(void *)codes[0], code);
-        if (layer->table)
+        if (layer->table != NULL)
             for (size_t f = 0; f < filters; f++)
                 codes[0][f] = layer->table[codes[0][f]];
         memcpy(output + filter, codes[0], filters);
@@ -100,7 +113,7 @@ LENET_KERNEL void lenet_finish8(const lenet_convolution *layer, __m256i a, __m25
         return;
     }
     for (int i = 0; i < count; i++, output += layer->filters) {
-        if (layer->table)
+        if (layer->table != NULL)
             for (size_t f = 0; f < filters; f++)
                 codes[i][f] = layer->table[codes[i][f]];
         memcpy(output + filter, codes[i], filters);
@@ -125,10 +138,14 @@ LENET_KERNEL void lenet_4_pixels(const lenet_convolution *layer, const int16_t *
             const int at = y * stride + 2 * i;
             const __m256i a = lenet_pair(p0 + at), b = lenet_pair(p1 + at);
             const __m256i c = lenet_pair(p2 + at), d = lenet_pair(p3 + at);
-            a0 = lenet_multiply_add(a0, a, w0), a1 = lenet_multiply_add(a1, a, w1);
-            b0 = lenet_multiply_add(b0, b, w0), b1 = lenet_multiply_add(b1, b, w1);
-            c0 = lenet_multiply_add(c0, c, w0), c1 = lenet_multiply_add(c1, c, w1);
-            d0 = lenet_multiply_add(d0, d, w0), d1 = lenet_multiply_add(d1, d, w1);
+            a0 = lenet_multiply_add(a0, a, w0);
+            a1 = lenet_multiply_add(a1, a, w1);
+            b0 = lenet_multiply_add(b0, b, w0);
+            b1 = lenet_multiply_add(b1, b, w1);
+            c0 = lenet_multiply_add(c0, c, w0);
+            c1 = lenet_multiply_add(c1, c, w1);
+            d0 = lenet_multiply_add(d0, d, w0);
+            d1 = lenet_multiply_add(d1, d, w1);
         }
     }
     lenet_finish8(layer, a0, b0, c0, d0, filter, count, output);
@@ -203,8 +220,8 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
 
 /* The window of output (y, x) as 16-bit numbers, row after row, the zero point where it leaves the input. What follows
  * a row up to the next meets weights that are zero. */
-LENET_KERNEL void lenet_patch(const lenet_convolution *layer, const uint8_t *restrict input, int y, int x,
-                              int16_t *restrict patch)
+LENET_KERNEL void lenet_patch(const lenet_convolution *layer, const uint8_t *LENET_RESTRICT input, int y, int x,
+                              int16_t *LENET_RESTRICT patch)
 {
     const int length = layer->kernel_width * layer->channels, end = layer->height * layer->width * layer->channels;
     const int top = y * layer->stride_y - layer->pad_top, left = x * layer->stride_x - layer->pad_left;
@@ -255,7 +272,7 @@ LENET_KERNEL void lenet_finish8(const lenet_convolution *layer, int32_t sums[4][
     }
     for (int i = 0; i < count; i++, output += layer->filters)
         for (int f = 0; f < filters; f++)
-            output[filter + f] = layer->table ? layer->table[codes[i][f]] : codes[i][f];
+            output[filter + f] = layer->table != NULL ? layer->table[codes[i][f]] : codes[i][f];
 }
 
 /* `work` holds four windows: those of one pooled pixel, or of four neighbours, share every weight that is read. */
@@ -272,7 +289,7 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
     memset(work, 0, 4u * (size_t)layer->pitch * sizeof *work);
     for (int y = 0; y + high <= layer->rows; y += high) {
 #if LENET_WHOLE_ROWS
-        if (layer->strip)
+        if (layer->strip > 0)
             lenet_strip(layer, input, y * layer->stride_y - layer->pad_top, count, layer->strip, strip);
 #endif
         for (int x = 0; x < across; x += wide) {
@@ -280,11 +297,11 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
             for (int i = 0; i < (pooled ? 4 : pixels); i++) {
                 int16_t *patch = work + i * layer->pitch;
 #if LENET_WHOLE_ROWS
-                if (layer->strip) {
+                if (layer->strip > 0) {
                     const int16_t *from = strip + i / wide * layer->stride_y * layer->strip
                                           + (x + i % wide) * layer->stride_x * layer->channels;
                     for (int row = 0; row < layer->kernel_height; row++)
-                        memcpy(patch + row * 8, from + row * layer->strip, 8 * sizeof *patch);
+                        LENET_COPY(patch + row * 8, from + row * layer->strip, 8 * sizeof *patch);
                     continue;
                 }
 #endif
@@ -293,9 +310,8 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
             for (int filter = 0; filter < layer->filters; filter += 8) {
                 int32_t sums[4][8];
                 for (int f = 0; f < 8; f++) {
-                    int32_t four[4];
                     const int32_t bias = layer->bias[filter + f];
-                    four[0] = four[1] = four[2] = four[3] = bias;
+                    int32_t four[4] = {bias, bias, bias, bias};
                     if (filter + f < layer->filters)
                         lenet_dot4(layer->weights + (filter + f) * layer->pitch, work, taps, layer->pitch, four);
                     for (int i = 0; i < 4; i++)

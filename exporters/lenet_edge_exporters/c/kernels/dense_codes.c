@@ -13,7 +13,7 @@ LENET_KERNEL void lenet_multiply(const lenet_dense *layer, const uint8_t *input,
     for (int row = 0; row < layer->outputs; row++)
         output[row] = lenet_requantize(lenet_row(layer, work, row), layer->scale[row], layer->output_zero);
 #endif
-    if (layer->table)
+    if (layer->table != NULL)
         for (int row = 0; row < layer->outputs; row++)
             output[row] = layer->table[output[row]];
 }

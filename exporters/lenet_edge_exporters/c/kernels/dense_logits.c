@@ -10,7 +10,9 @@ LENET_KERNEL void lenet_multiply_last(const lenet_dense *layer, const uint8_t *i
         memcpy(logits + row, values, (size_t)LENET_MIN(8, layer->outputs - row) * sizeof *logits);
     }
 #else
-    for (int row = 0; row < layer->outputs; row++)
-        logits[row] = (float)lenet_row(layer, work, row) * layer->scale[row];
+    for (int row = 0; row < layer->outputs; row++) {
+        const int32_t sum = lenet_row(layer, work, row);
+        logits[row] = (float)sum * layer->scale[row];
+    }
 #endif
 }

@@ -35,7 +35,10 @@ LENET_KERNEL void lenet_dot4(const lenet_weight *weights, const int16_t *patches
         s2 = __smlad((int16x2_t)lenet_word(p2 + i + 2), (int16x2_t)second, s2);
         s3 = __smlad((int16x2_t)lenet_word(p3 + i + 2), (int16x2_t)second, s3);
     }
-    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
 #else
     int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
 
@@ -46,7 +49,10 @@ LENET_KERNEL void lenet_dot4(const lenet_weight *weights, const int16_t *patches
         s2 += w * p2[i];
         s3 += w * p3[i];
     }
-    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
 #endif
 }
 

@@ -1,13 +1,16 @@
 /* ---------------------------------------------------------------- arithmetic */
 
-#if defined(__FAST_MATH__)
-#error "lenet.c needs IEEE 754 arithmetic: build it without -ffast-math"
+typedef char lenet_needs_an_int_of_32_bits[sizeof(int) >= 4 ? 1 : -1];
+
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || defined(_M_FP_FAST)
+#error "lenet.c needs IEEE 754 arithmetic: build it without -ffast-math (/fp:fast)"
 #endif
 #if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0 && __FLT_EVAL_METHOD__ != 16
 #error "float has to be evaluated as float: build with -msse2 -mfpmath=sse on 32-bit x86"
 #endif
 
-/* The instruction set, by the compiler's own macros. -DLENET_PLAIN_C leaves all of them out. */
+/* The instruction set, by the compiler's own macros. -DLENET_PLAIN_C leaves all of them out. (gcc has the intrinsics
+ * of the DSP extension since 10.) */
 #if defined(LENET_PLAIN_C)
 #elif defined(__AVX2__)
 #define LENET_AVX2 1
@@ -15,7 +18,8 @@
 #elif defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
 #define LENET_NEON 1
 #include <arm_neon.h>
-#elif defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_BIG_ENDIAN)
+#elif defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_BIG_ENDIAN) \
+    && (!defined(__GNUC__) || defined(__clang__) || __GNUC__ >= 10)
 #define LENET_DSP 1
 #include <arm_acle.h>
 #endif
@@ -31,7 +35,7 @@
 
 /* Where a compiler makes vectors of plain C by itself, it wants whole rows, zeros at their end included, and a
  * convolution's weights as wide as what they are multiplied with; elsewhere fewer numbers in fewer bytes are better. */
-#if !LENET_NEON && !LENET_DSP && (defined(__SSE2__) || defined(__wasm_simd128__))
+#if !LENET_AVX2 && !LENET_NEON && !LENET_DSP && (defined(__SSE2__) || defined(__wasm_simd128__))
 #define LENET_WHOLE_ROWS 1
 typedef int16_t lenet_weight;
 #else
@@ -42,15 +46,31 @@ typedef int8_t lenet_weight;
 /* Kernels are inlined into one function a layer, whose sizes are then constants; -Os keeps one copy of each. */
 #if defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
 #define LENET_KERNEL static inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define LENET_KERNEL static __forceinline
 #else
 #define LENET_KERNEL static
 #endif
 
-/* gcc has to be asked to unroll a short loop; clang does it anyway. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
-#define LENET_UNROLL _Pragma("GCC unroll 16")
+/* What C99 has and MSVC spells otherwise. */
+#if defined(_MSC_VER)
+#define LENET_RESTRICT __restrict
 #else
-#define LENET_UNROLL
+#define LENET_RESTRICT restrict
+#endif
+
+/* A few bytes of another type, which is one load: with -ffreestanding plain memcpy would be a call. */
+#if defined(__GNUC__)
+#define LENET_COPY __builtin_memcpy
+#else
+#define LENET_COPY memcpy
+#endif
+
+/* Of weights in 8 bits: the DSP kernels load four at a time, from whole words. */
+#if defined(__GNUC__)
+#define LENET_WORDS __attribute__((aligned(4)))
+#else
+#define LENET_WORDS
 #endif
 
 #define LENET_MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -67,7 +87,7 @@ static inline int32_t lenet_round(float value)
     value = value > -limit ? value : -limit;
     value = value < limit ? value : limit;
     shifted = value + 12582912.0f;
-    memcpy(&bits, &shifted, sizeof bits);
+    LENET_COPY(&bits, &shifted, sizeof bits);
     return bits - 0x4B400000;
 }
 
