@@ -63,7 +63,14 @@ LENET_KERNEL int32_t lenet_row(const lenet_dense *layer, const int16_t *input, i
         sum = __smlad((int16x2_t)lenet_word(input + i), (int16x2_t)first, sum);
         sum = __smlad((int16x2_t)lenet_word(input + i + 2), (int16x2_t)second, sum);
     }
+#elif LENET_WASM
+    v128_t sums = wasm_i32x4_splat(0);
+
+    for (int i = 0; i < layer->pitch; i += 8)
+        sums = lenet_multiply_add(sums, wasm_v128_load(input + i), wasm_i16x8_load8x8(weights + i));
+    sum += lenet_total(sums);
 #else
+    LENET_BY_EIGHT
     for (int i = 0; i < (LENET_WHOLE_ROWS ? layer->pitch : layer->inputs); i++)
         sum += (int16_t)weights[i] * input[i];
 #endif

@@ -41,4 +41,18 @@ static inline void lenet_widen(const int8_t *weights, uint32_t *first, uint32_t 
     *second = even >> 16 | (odd & 0xFFFF0000u);
 }
 
+#elif LENET_WASM
+
+static inline int32_t lenet_total(v128_t sums)
+{
+    const v128_t halves = wasm_i32x4_add(sums, wasm_i32x4_shuffle(sums, sums, 2, 3, 0, 1));
+
+    return wasm_i32x4_extract_lane(halves, 0) + wasm_i32x4_extract_lane(halves, 1);
+}
+
+static inline v128_t lenet_multiply_add(v128_t sums, v128_t x, v128_t w)
+{
+    return wasm_i32x4_add(sums, wasm_i32x4_dot_i16x8(x, w));
+}
+
 #endif

@@ -39,9 +39,24 @@ LENET_KERNEL void lenet_dot4(const lenet_weight *weights, const int16_t *patches
     sums[1] = s1;
     sums[2] = s2;
     sums[3] = s3;
+#elif LENET_WASM
+    v128_t s0 = wasm_i32x4_splat(0), s1 = s0, s2 = s0, s3 = s0;
+
+    for (int i = 0; i < taps; i += 8) {
+        const v128_t w = wasm_v128_load(weights + i);
+        s0 = lenet_multiply_add(s0, wasm_v128_load(p0 + i), w);
+        s1 = lenet_multiply_add(s1, wasm_v128_load(p1 + i), w);
+        s2 = lenet_multiply_add(s2, wasm_v128_load(p2 + i), w);
+        s3 = lenet_multiply_add(s3, wasm_v128_load(p3 + i), w);
+    }
+    sums[0] += lenet_total(s0);
+    sums[1] += lenet_total(s1);
+    sums[2] += lenet_total(s2);
+    sums[3] += lenet_total(s3);
 #else
     int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
 
+    LENET_BY_EIGHT
     for (int i = 0; i < taps; i++) {
         const int16_t w = weights[i];
         s0 += w * p0[i];
