@@ -171,6 +171,12 @@ def test_export_that_fails_the_gate_is_kept_as_rejected_only(here: CommandLine) 
     assert "cannot show a drop below 0.64 pp" in result.stderr
 
 
+def test_file_and_rejected_file_never_stand_side_by_side(here: CommandLine) -> None:
+    for max_drop, code, name in (("100", 0, "onnx"), ("0.1", 3, "rejected.onnx"), ("100", 0, "onnx")):
+        assert here("export", "--format", "onnx", "--max-drop", max_drop, "--out", "out").exit_code == code
+        assert sorted(path.name for path in Path("out").iterdir()) == ["README.md", f"lenet5-digits.{name}"]
+
+
 # --- a file without its run ----------------------------------------------------------------------------------------
 
 

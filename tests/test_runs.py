@@ -1,5 +1,6 @@
 """Run folders: named, found, locked, and written whole or not at all."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,3 +74,69 @@ def test_written_files_follow_the_umask(tmp_path: Path) -> None:
     atomic.write_text(tmp_path / "ours", "")
     (tmp_path / "plain").write_text("")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A folder that was exported once, in which its user has built something and written a program."""
+    folder = tmp_path / "net-c"
+    atomic.write_folder(folder, {"lenet.c": b"first", "lenet.h": b"first"})
+    (folder / "build").mkdir()
+    (folder / "build" / "lenet.c").write_bytes(b"generated")
+    (folder / "main.c").write_bytes(b"mine")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_folder_written_again_keeps_its_users_files(written: Path) -> None:
+    atomic.write_folder(written, {"lenet.c": b"second", "lenet.h": b"second"})
+    assert contents(written.parent) == {
+        "net-c/lenet.c": b"second",
+        "net-c/lenet.h": b"second",
+        "net-c/build/lenet.c": b"generated",
+        "net-c/main.c": b"mine",
+    }
+    assert [path.name for path in written.parent.iterdir()] == ["net-c"]
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_folder_whose_writing_is_interrupted_is_the_old_one(
+    which: int, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, calls, rename = contents(written), 0, Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        nonlocal calls
+        calls += 1
+        if calls == which:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        atomic.write_folder(written, {"lenet.c": b"second", "lenet.h": b"second"})
+    assert contents(written) == before
+    assert [path.name for path in written.parent.iterdir()] == ["net-c"]
+
+
+def test_file_that_cannot_be_kept_is_named(written: Path) -> None:
+    before = contents(written)
+    os.mkfifo(written / "pipe")
+    with pytest.raises(OSError, match=r"cannot be kept .*pipe"):
+        atomic.write_folder(written, {"lenet.c": b"second"})
+    (written / "pipe").unlink()
+    assert contents(written) == before
+
+
+def test_removing_a_folder_leaves_its_users_files(written: Path) -> None:
+    atomic.remove(written, ["lenet.c", "lenet.h"])
+    assert contents(written) == {"build/lenet.c": b"generated", "main.c": b"mine"}
+    (written / "main.c").unlink()
+    (written / "build" / "lenet.c").unlink()
+    (written / "build").rmdir()
+    atomic.remove(written, ["lenet.c", "lenet.h"])
+    assert not written.exists()
+    atomic.remove(written, ["lenet.c"])  # nothing to remove
