@@ -163,8 +163,8 @@ def import_weights(
         versions=installed_versions(("lenet-edge", "torch")),
         metrics={"parameters": deployed_parameters(net)},
     )
-    run = create_run(out, f"{recipe.name}-{data.name}-imported")
-    checkpoints.save_weights(run.weights_path, net)
-    run.remember_data(data)
-    run.write(record)
+    with create_run(out, f"{recipe.name}-{data.name}-imported") as run:
+        checkpoints.save_weights(run.weights_path, net)
+        run.remember_data(data)
+        run.write(record)
     return run

@@ -21,7 +21,7 @@ from typing import Any
 
 from lenet_edge.datasets import ImageData
 from lenet_edge.recipes import Recipe
-from lenet_edge.runs import Run, RunRecord
+from lenet_edge.runs import Run, RunRecord, readable_runs
 
 STUDIES = Path("studies")
 
@@ -79,7 +79,7 @@ class Study:
 
     def enrol(self, records: Sequence[RunRecord], data: ImageData) -> list[Member]:
         """A member for each record: the run in the folder that answers to it, or a new one before its first epoch."""
-        present = [(run, run.read()) for run in map(Run, sorted(self.runs_folder.glob("*"))) if _has_record(run)]
+        present = list(readable_runs(self.runs_folder))
         return [self._member(record, present, data) for record in records]
 
     def _member(self, wanted: RunRecord, present: list[tuple[Run, RunRecord]], data: ImageData) -> Member:
@@ -107,7 +107,3 @@ def identity(record: RunRecord) -> tuple[Any, ...]:
 def settings_of(recipe: Recipe) -> Recipe:
     """The recipe without what only describes it."""
     return replace(recipe, summary="", source="", made_for="")
-
-
-def _has_record(run: Run) -> bool:
-    return run.record_path.is_file()

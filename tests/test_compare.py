@@ -23,6 +23,7 @@ from lenet_edge import job_pool
 from lenet_edge.datasets import ImageData
 from lenet_edge.recipes import RECIPES
 from lenet_edge.runs import Run, find_run
+from lenet_edge.studies import Study
 
 DIGITS = ("--dataset", "digits", "--epochs", "2", "--device", "cpu", "--threads", "1")
 ROOT = Path(__file__).parent.parent
@@ -100,6 +101,24 @@ def test_other_settings_are_other_runs(cli: CommandLine, monkeypatch: pytest.Mon
     names = [document["runs"][0]["run"] for document in (first, longer, changed, renamed)]
     stem = "lenet5-digits-seed0"
     assert names == [stem, f"{stem}-2", f"{stem}-3", f"{stem}-3"]
+
+
+def test_damaged_run_is_named_and_trained_anew(
+    tmp_path: Path, digits_run: Run, digits: ImageData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = digits_run.read()
+    study = Study(tmp_path)
+    for seed in (0, 1):
+        run = Run(study.runs_folder / f"lenet5-digits-seed{seed}")
+        run.folder.mkdir(parents=True)
+        run.write(replace(record, seed=seed))
+    run.record_path.write_text("{")
+    members = study.enrol([replace(record, seed=seed) for seed in (0, 1)], digits)
+    assert [(member.run.name, member.finished) for member in members] == [
+        ("lenet5-digits-seed0", True),
+        ("lenet5-digits-seed1-2", False),
+    ]
+    assert f"left out: {run.record_path} is damaged" in capsys.readouterr().err
 
 
 def test_one_seed_is_not_tested(cli: CommandLine) -> None:

@@ -113,9 +113,9 @@ def _started(
 
     data = load_dataset(dataset or recipe.made_for, data_dir)
     record = start_record(recipe, data, **options)
-    run = create_run(out, f"{recipe.name}-{data.name}")
-    run.write(record)
-    run.remember_data(data)
+    with create_run(out, f"{recipe.name}-{data.name}") as run:
+        run.write(record)
+        run.remember_data(data)
     return run, data
 
 
