@@ -23,7 +23,7 @@ from lenet_edge import console
 from lenet_edge.datasets import ImageData
 from lenet_edge.recipes import Recipe
 from lenet_edge_exporters import atomic
-from lenet_edge_runtime.errors import RunError
+from lenet_edge_runtime.errors import DataError, RunError
 from lenet_edge_runtime.spec import ModelSpec
 
 RUNS = Path("runs")
@@ -194,9 +194,13 @@ def fitted_to(recipe: Recipe, data: ImageData) -> Recipe:
 
 
 def spec_for(recipe: Recipe, data: ImageData) -> ModelSpec:
-    """What a network of this recipe takes when it is trained on these data."""
+    """What a network of this recipe takes when it is trained on these data; DataError for images without contrast."""
     channels, height, width = data.train_pixels.shape[1:]
     mean, std = data.mean, data.std
+    if not all(std):
+        raise DataError(
+            f"the training images of {data.folder or data.name} are all of one colour; give images that show something"
+        )
     if recipe.normalisation is not None:
         mean, std = ((value,) * channels for value in recipe.normalisation)
     return ModelSpec(data.labels, height, width, mean, std, recipe.padding, data.polarity, data.fit)

@@ -1,6 +1,7 @@
 """Studies: what they show, what they reuse, and that nothing is lost when they are stopped."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -22,7 +23,7 @@ from conftest import CommandLine
 from lenet_edge import job_pool
 from lenet_edge.datasets import ImageData
 from lenet_edge.recipes import RECIPES
-from lenet_edge.runs import Run, find_run
+from lenet_edge.runs import Run, RunRecord, find_run
 from lenet_edge.studies import Study
 
 DIGITS = ("--dataset", "digits", "--epochs", "2", "--device", "cpu", "--threads", "1")
@@ -126,6 +127,24 @@ def test_one_seed_is_not_tested(cli: CommandLine) -> None:
     assert [row["p"] for row in document["comparisons"]] == [None, None]
     assert document["recipes"][0]["test_accuracy"]["sd"] is None
     assert document["remarks"] == ["one seed shows neither a spread nor what is chance: choose --seeds 5"]
+
+
+def test_a_run_that_cannot_be_written_does_not_stop_the_others(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = job_pool.complete
+
+    def failing(run: Run, *arguments: Any, **options: Any) -> RunRecord:
+        if run.name.endswith("seed0"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(run.weights_path))
+        return complete(run, *arguments, **options)
+
+    monkeypatch.setattr(job_pool, "complete", failing)
+    result = cli("compare", "lenet5", "--seeds", "2", *DIGITS)
+    assert result.exit_code == 1, result.output
+    last = result.stderr.strip().splitlines()[-1]
+    assert "1 of 2 runs in studies/digits failed, lenet5 seed 0 because: [Errno 28] No space left on device" in last
+    assert find_run(Path("studies/digits/runs/lenet5-digits-seed1")).read().status == "finished"
 
 
 def test_a_failing_run_is_named_and_the_others_are_kept(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
