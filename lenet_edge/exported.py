@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from lenet_edge.runs import RUNS, Run
+from lenet_edge.runs import RUNS, Run, RunRecord, readable_runs
 from lenet_edge_exporters import FORMATS, LoadedModel, open_file
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.sessions import sha256_of
-from lenet_edge_runtime.spec import PREFIX
+from lenet_edge_runtime.spec import PREFIX, ModelSpec
 
 
 def exported_files(run: Run) -> list[Path]:
@@ -27,17 +27,31 @@ def exported_files(run: Run) -> list[Path]:
 
 
 def run_of(path: Path) -> Run | None:
-    """The run that a file was exported from, by the hash of the weights that the file carries.
+    """The run that a file was exported from: its weights have the hash that the file carries, and it says the same.
 
+    Weights alone do not tell runs apart: the same ones may have been imported twice, with other means or recipes.
     Looked for among the folders above the file and in the runs folder; None where it is in neither.
     """
     _, model = open_file(path)
     wanted = weights_sha256_of(model)
-    above = [Run(folder) for folder in path.resolve().parents]
-    for run in [*above, *(Run(path.parent) for path in sorted(RUNS.glob("*/run.json")))]:
-        if wanted is not None and run.weights_path.is_file() and sha256_of(run.weights_path) == wanted:
+    if wanted is None:
+        return None
+    for run in map(Run, path.resolve().parents):
+        if _has_weights(run, wanted) and _says_the_same(run.read(), model):
+            return run
+    for run, record in readable_runs(RUNS):
+        if _has_weights(run, wanted) and _says_the_same(record, model):
             return run
     return None
+
+
+def _has_weights(run: Run, sha256: str) -> bool:
+    return run.weights_path.is_file() and sha256_of(run.weights_path) == sha256
+
+
+def _says_the_same(record: RunRecord, model: LoadedModel) -> bool:
+    stated = [json.loads(model.metadata.get(PREFIX + key, "null")) for key in ("recipe", "data_md5s")]
+    return stated == [record.recipe.name, record.data_md5s] and ModelSpec.from_metadata(model.metadata) == record.spec
 
 
 def weights_sha256_of(model: LoadedModel) -> str | None:

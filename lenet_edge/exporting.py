@@ -24,9 +24,10 @@ from lenet_edge_exporters import ExportJob, export, formats
 from lenet_edge_exporters.formats import Artifact
 from lenet_edge_exporters.job import DEFAULT_OPSET, Int8Options, LoadedModel, Measurement
 from lenet_edge_exporters.pixels import torch_model
+from lenet_edge_runtime.errors import WeightsError
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.sessions import sha256_of
-from lenet_edge_runtime.spec import InputType
+from lenet_edge_runtime.spec import InputType, ModelSpec
 
 CHECK_IMAGES = 1000  # of the validation split
 
@@ -135,6 +136,19 @@ def export_job(
     )
 
 
+def _normalised_by(spec: ModelSpec, mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> ModelSpec:
+    mean, std = mean or spec.mean, std or spec.std
+    if len(mean) != spec.channels or len(std) != spec.channels:
+        raise WeightsError(
+            f"the images have {spec.channels} channel(s), and mean and std {len(mean)} and {len(std)} numbers; "
+            f"give --mean and --std once a channel"
+        )
+    try:
+        return replace(spec, mean=mean, std=std)
+    except ValueError as error:
+        raise WeightsError(f"{error}; give --mean and --std as the weights were trained with them") from None
+
+
 def import_weights(
     path: Path,
     recipe: Recipe,
@@ -144,12 +158,14 @@ def import_weights(
     std: tuple[float, ...] | None,
     out: Path | None = None,
 ) -> Run:
-    """Make a run of weights that were trained elsewhere, so that it exports and verifies like any other."""
+    """Make a run of weights that were trained elsewhere, so that it exports and verifies like any other.
+
+    Raises WeightsError for weights that do not fit the recipe, and for a mean and std that do not fit the data.
+    """
     fitted = fitted_to(recipe, data)
     net = build_model(fitted.model)
     load_foreign_weights(path, net, recipe.name)
-    measured = spec_for(recipe, data)
-    spec = replace(measured, mean=mean or measured.mean, std=std or measured.std)
+    spec = _normalised_by(spec_for(recipe, data), mean, std)
     record = RunRecord(
         status="imported",
         created=now(),
@@ -163,8 +179,8 @@ def import_weights(
         versions=installed_versions(("lenet-edge", "torch")),
         metrics={"parameters": deployed_parameters(net)},
     )
-    run = create_run(out, f"{recipe.name}-{data.name}-imported")
-    checkpoints.save_weights(run.weights_path, net)
-    run.remember_data(data)
-    run.write(record)
+    with create_run(out, f"{recipe.name}-{data.name}-imported") as run:
+        checkpoints.save_weights(run.weights_path, net)
+        run.remember_data(data)
+        run.write(record)
     return run

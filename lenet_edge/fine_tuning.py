@@ -57,12 +57,12 @@ def start_fine_tuning(
     quantization = FakeQuantization(sha256_of(source.weights_path), before.metrics.get("test_accuracy"))
     record = replace(record, spec=before.spec, quantization=quantization)
     trainer = _trainer(record, data, folded)
-    run = create_run(out, f"{recipe.name}-{data.name}-qat")
-    checkpoints.save_weights(run.source_path, folded)
-    write_history(run, [])
-    checkpoints.save_state(run.checkpoint_path, trainer.state())
-    run.remember_data(data)
-    run.write(record)  # last: a folder without it is no run yet
+    with create_run(out, f"{recipe.name}-{data.name}-qat") as run:
+        checkpoints.save_weights(run.source_path, folded)
+        write_history(run, [])
+        checkpoints.save_state(run.checkpoint_path, trainer.state())
+        run.remember_data(data)
+        run.write(record)  # last: a folder without it is no run yet
     return run
 
 

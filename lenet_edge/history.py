@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 
 from lenet_edge.runs import Run
 from lenet_edge_exporters import atomic
+from lenet_edge_runtime.errors import RunError
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,15 @@ class Epoch:
 
 
 def read_history(run: Run) -> list[Epoch]:
-    """The rows of history.csv."""
-    with run.history_path.open(encoding="utf-8", newline="") as file:
-        return [
-            Epoch(epoch=int(row.pop("epoch")), **{key: float(value) for key, value in row.items()})
-            for row in csv.DictReader(file)
-        ]
+    """The rows of history.csv; raises RunError where it is missing or damaged."""
+    try:
+        with run.history_path.open(encoding="utf-8", newline="") as file:
+            return [
+                Epoch(epoch=int(row.pop("epoch")), **{key: float(value) for key, value in row.items()})
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise RunError(f"{run.history_path} is missing or damaged ({error!r}); train again") from None
 
 
 def write_history(run: Run, history: list[Epoch]) -> None:

@@ -77,6 +77,8 @@ def run_here(members: Sequence[Member], data: ImageData, display: StudyProgress,
                 raise
             except LenetEdgeError as error:
                 errors[member] = str(error)
+            except OSError as error:  # of the file system, as in a child: the next may still be kept
+                errors[member] = repr(error) if error.strerror is None else str(error)
             display.ended(member, errors.get(member))
     return errors
 

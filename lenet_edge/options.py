@@ -11,6 +11,9 @@ import typer
 if TYPE_CHECKING:
     from lenet_edge_runtime.foreign import ForeignClassifier
 
+MAX_SECONDS = 86_400.0  # a day: the limits of the child process are no infinite ones
+MAX_SEED = 2**64 - 1  # that torch takes
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 DataDirOption = Annotated[
     Path | None,
@@ -46,7 +49,12 @@ StdOption = Annotated[
 ]
 TimeLimitOption = Annotated[
     float | None,
-    typer.Option(min=1.0, help="With --labels: seconds that the file may run.  [default: 25]", show_default=False),
+    typer.Option(
+        min=1.0,
+        max=MAX_SECONDS,
+        help="With --labels: seconds that the file may run.  [default: 25]",
+        show_default=False,
+    ),
 ]
 RunOption = Annotated[
     Path | None,

@@ -19,10 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from lenet_edge import console
 from lenet_edge.datasets import ImageData
 from lenet_edge.recipes import Recipe
 from lenet_edge_exporters import atomic
-from lenet_edge_runtime.errors import RunError
+from lenet_edge_runtime.errors import DataError, RunError
 from lenet_edge_runtime.spec import ModelSpec
 
 RUNS = Path("runs")
@@ -128,6 +129,12 @@ class Run:
             return RunRecord.from_json(self.record_path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunError(f"{self.folder} is not a run folder: it has no run.json; see 'lenet-edge train'") from None
+        except NotADirectoryError:
+            raise RunError(
+                f"{self.folder} is a file, not a run: give the folder that 'lenet-edge train' wrote"
+            ) from None
+        except OSError as error:
+            raise RunError(f"{self.record_path} cannot be read ({error.strerror}); name a run that can") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{self.record_path} is damaged ({error!r}); remove that folder, or train again") from None
 
@@ -152,9 +159,15 @@ class Run:
 
     def dataset_argument(self) -> str:
         """What `load_dataset` takes to load this run's data: a name, or the path of the user's own folder."""
-        if self._local_path.is_file():
+        if not self._local_path.is_file():
+            return self.read().dataset
+        try:
             return str(json.loads(self._local_path.read_text(encoding="utf-8"))["dataset"])
-        return self.read().dataset
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{self._local_path}, which says where the run's images lie, is damaged ({error!r}); "
+                f'write {{"dataset": "FOLDER"}} into it'
+            ) from None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -181,21 +194,34 @@ def fitted_to(recipe: Recipe, data: ImageData) -> Recipe:
 
 
 def spec_for(recipe: Recipe, data: ImageData) -> ModelSpec:
-    """What a network of this recipe takes when it is trained on these data."""
+    """What a network of this recipe takes when it is trained on these data; DataError for images without contrast."""
     channels, height, width = data.train_pixels.shape[1:]
     mean, std = data.mean, data.std
+    if not all(std):
+        raise DataError(
+            f"the training images of {data.folder or data.name} are all of one colour; give images that show something"
+        )
     if recipe.normalisation is not None:
         mean, std = ((value,) * channels for value in recipe.normalisation)
     return ModelSpec(data.labels, height, width, mean, std, recipe.padding, data.polarity, data.fit)
 
 
-def create_run(out: Path | None, stem: str, root: Path = RUNS) -> Run:
-    """Make a new run folder: `out`, or the first free `root/stem-N`. Raises RunError where `out` holds a run."""
-    if out is not None:
-        if (out / "run.json").exists():
+@contextlib.contextmanager
+def create_run(out: Path | None, stem: str, root: Path = RUNS) -> Iterator[Run]:
+    """Make a new run folder, `out` or the first free `root/stem-N`, and give it under its lock.
+
+    Its record has to be written before the lock is released: that makes it a run, which nobody else then begins.
+    Raises RunError where `out` holds a run, or another process is making one there.
+    """
+    run = Run(_next_folder(root, stem) if out is None else out)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with run.locked():
+        if run.record_path.exists():
             raise RunError(f"{out} holds a run already; choose another --out, or go on with it by --resume")
-        out.mkdir(parents=True, exist_ok=True)
-        return Run(out)
+        yield run
+
+
+def _next_folder(root: Path, stem: str) -> Path:
     number = 1
     while True:
         try:
@@ -203,7 +229,19 @@ def create_run(out: Path | None, stem: str, root: Path = RUNS) -> Run:
         except FileExistsError:
             number += 1
         else:
-            return Run(root / f"{stem}-{number}")
+            return root / f"{stem}-{number}"
+
+
+def readable_runs(root: Path) -> Iterator[tuple[Run, RunRecord]]:
+    """The runs directly below `root`, by name; one whose record is damaged is named on stderr and left out."""
+    for path in sorted(root.glob("*/run.json")):
+        run = Run(path.parent)
+        try:
+            record = run.read()
+        except RunError as error:
+            console.say(f"left out: {error}")
+        else:
+            yield run, record
 
 
 def find_run(given: Path | None, root: Path = RUNS, status: tuple[Status, ...] = ("finished", "imported")) -> Run:
@@ -213,8 +251,7 @@ def find_run(given: Path | None, root: Path = RUNS, status: tuple[Status, ...] =
         if (found := run.read().status) not in status:
             raise RunError(f"{run.folder} is {_DESCRIBED[found]}; {_NEXT[found]}")
         return run
-    candidates = [Run(path.parent) for path in root.glob("*/run.json")]
-    dated = [(record.created, run) for run in candidates if (record := run.read()).status in status]
+    dated = [(record.created, run) for run, record in readable_runs(root) if record.status in status]
     if not dated:
         wanted = "unfinished" if status == ("training",) else "finished"
         raise RunError(f"there is no {wanted} run in {root}/; start one with 'lenet-edge train'")

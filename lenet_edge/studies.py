@@ -21,9 +21,11 @@ from typing import Any
 
 from lenet_edge.datasets import ImageData
 from lenet_edge.recipes import Recipe
-from lenet_edge.runs import Run, RunRecord
+from lenet_edge.runs import Run, RunRecord, readable_runs
+from lenet_edge_runtime.errors import RunError
 
 STUDIES = Path("studies")
+METRICS = ("train_accuracy", "val_accuracy", "test_accuracy")  # of a finished run, which a study compares
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,19 @@ class Study:
             yield
 
     def enrol(self, records: Sequence[RunRecord], data: ImageData) -> list[Member]:
-        """A member for each record: the run in the folder that answers to it, or a new one before its first epoch."""
-        present = [(run, run.read()) for run in map(Run, sorted(self.runs_folder.glob("*"))) if _has_record(run)]
+        """A member for each record: the run in the folder that answers to it, or a new one before its first epoch.
+
+        Raises RunError for a finished run of a version that did not measure what is compared.
+        """
+        present = list(readable_runs(self.runs_folder))
         return [self._member(record, present, data) for record in records]
 
     def _member(self, wanted: RunRecord, present: list[tuple[Run, RunRecord]], data: ImageData) -> Member:
         for run, record in present:
             finished = record.status == "finished"
             if identity(record) == identity(wanted) and (finished or record.device == wanted.device):
+                if finished and any(metric not in record.metrics for metric in METRICS):
+                    raise RunError(f"{run.folder} is of an older version, which measured less; remove or move it")
                 return Member(wanted.recipe.name, wanted.seed, run, finished)
         run = self._new_run(f"{wanted.recipe.name}-{wanted.dataset}-seed{wanted.seed}")
         run.remember_data(data)
@@ -107,7 +114,3 @@ def identity(record: RunRecord) -> tuple[Any, ...]:
 def settings_of(recipe: Recipe) -> Recipe:
     """The recipe without what only describes it."""
     return replace(recipe, summary="", source="", made_for="")
-
-
-def _has_record(run: Run) -> bool:
-    return run.record_path.is_file()

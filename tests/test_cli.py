@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +53,6 @@ def png(cli: CommandLine, digits: ImageData) -> Path:
 
 
 def test_quickstart(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
     monkeypatch.setitem(RECIPES, "lenet5", replace(RECIPES["lenet5"], epochs=12, minimum_steps=1))
     result = cli("quickstart")
     assert result.exit_code == 0, result.output
@@ -169,6 +168,12 @@ def test_export_that_fails_the_gate_is_kept_as_rejected_only(here: CommandLine) 
     assert sorted(path.name for path in Path("out").iterdir()) == ["README.md", "lenet5-digits.rejected.onnx"]
     assert "`lenet5-digits.rejected.onnx` was REJECTED" in Path("out/README.md").read_text(encoding="utf-8")
     assert "cannot show a drop below 0.64 pp" in result.stderr
+
+
+def test_file_and_rejected_file_never_stand_side_by_side(here: CommandLine) -> None:
+    for max_drop, code, name in (("100", 0, "onnx"), ("0.1", 3, "rejected.onnx"), ("100", 0, "onnx")):
+        assert here("export", "--format", "onnx", "--max-drop", max_drop, "--out", "out").exit_code == code
+        assert sorted(path.name for path in Path("out").iterdir()) == ["README.md", f"lenet5-digits.{name}"]
 
 
 # --- a file without its run ----------------------------------------------------------------------------------------
@@ -290,6 +295,11 @@ def test_usage_errors_exit_2(here: CommandLine, png: Path) -> None:
     for arguments in (
         ["train", "--epochs", "0"],
         ["train", "--resume", "--lr", "0.1"],
+        ["train", "--resume", "--device", "cpu"],
+        ["train", "--resume", "--threads", "1"],
+        ["train", "--seed", str(2**64)],
+        ["samples", "digits", "--augmented", "--seed", str(2**64)],
+        *(["verify", "x.onnx", "--labels", "a,b", "--time-limit", seconds] for seconds in ("inf", "nan", "1e12")),
         ["export", "--format", "tflite"],
         ["export", "--opset", "12"],
         ["export", "weights.pth"],
@@ -301,6 +311,56 @@ def test_usage_errors_exit_2(here: CommandLine, png: Path) -> None:
         result = here(*arguments)
         assert result.exit_code == 2, (arguments, result.output)
         assert "Traceback" not in result.output
+
+
+def test_greatest_seed(cli: CommandLine) -> None:
+    result = cli("train", "--dataset", "digits", "--epochs", "1", "--seed", str(2**64 - 1), "--json")
+    assert json.loads(result.stdout)["seed"] == 2**64 - 1
+
+
+def test_images_of_one_colour(cli: CommandLine) -> None:
+    for label in ("a", "b"):
+        folder = cli.folder / "flat" / label
+        folder.mkdir(parents=True)
+        for number in range(20):
+            Image.new("L", (28, 28)).save(folder / f"{number}.png")
+    assert "images of flat are all of one colour; give images that show" in cli.fails("train", "--dataset", "flat")
+    assert not Path("runs").exists()
+
+
+def test_run_of_a_device_that_is_not_here(cli: CommandLine, digits_run: Run) -> None:
+    run = Run(Path(shutil.copytree(digits_run.folder, "runs/elsewhere")))
+    run.write(replace(run.read(), status="training", device="tpu"))
+    message = cli.fails("train", "--resume")
+    assert "runs/elsewhere was started on tpu, and device 'tpu' is not usable" in message
+    assert message.endswith("go on with it where that is, or train a new run")
+
+
+def test_damaged_history(here: CommandLine) -> None:
+    run = find_run(None)
+    shutil.rmtree(run.export_folder)
+    for content in (b"\xff", run.history_path.read_bytes()[:-30], b"epoch,rate\n1,2\n"):
+        run.history_path.write_bytes(content)
+        assert "history.csv is missing or damaged" in here.fails("report", "--no-latency")
+
+
+def test_file_in_place_of_a_run(here: CommandLine) -> None:
+    file = next(Path("runs").rglob("*.onnx"))
+    for command in ("export", "report"):
+        assert f"{file} is a file, not a run: give the folder" in here.fails(command, file)
+
+
+def test_run_that_cannot_be_written_to_is_exported_elsewhere(here: CommandLine) -> None:
+    """A folder in the lock's place stands for a file system that is read-only, which root could write to otherwise."""
+    run = find_run(None)
+    (run.folder / ".lock").unlink(missing_ok=True)
+    (run.folder / ".lock").mkdir()
+    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
+    assert here("export", "--format", "onnx", "--out", "out").exit_code == 0
+    assert Path("out/lenet5-digits.onnx").is_file()
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")} == before
+    for inside in ([], ["--out", run.export_folder]):
+        assert ".lock" in here.fails("export", "--format", "onnx", *inside)
 
 
 def test_damaged_data_file(cli: CommandLine) -> None:
@@ -327,6 +387,23 @@ def test_weights_of_another_architecture(cli: CommandLine) -> None:
     torch.save({"fc.weight": torch.zeros(10, 784)}, "linear.pth")
     message = cli.fails("export", "linear.pth", "--model", "lenet5-classic", "--dataset", "digits")
     assert "'fc.weight' has shape [10, 784] where 'layers.c1.0.weight' has [6, 1, 5, 5]" in message
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--mean", "0.1", "--std", "0"], "std has to be above zero, got (0.0,); give --mean and --std as"),
+        (["--mean", "nan", "--std", "1"], "mean and std have to be finite, got (nan,) and (1.0,); give --mean"),
+        (["--mean", "0", "--std", "inf"], "mean and std have to be finite"),
+        (["--mean", "0.1", "--mean", "0.2", "--std", "1"], "mean and std 2 and 1 numbers; give --mean and --std once"),
+        ([*["--mean", "0.1"] * 3, *["--std", "1"] * 3], "the images have 1 channel(s), and mean and std 3 and 3"),
+    ],
+)
+def test_wrong_normalisation_makes_no_run_of_the_weights(options: list[str], complaint: str, cli: CommandLine) -> None:
+    torch.save(LeNet5(RECIPES["lenet5-classic"].model).state_dict(), "mine.pth")
+    message = cli.fails("export", "mine.pth", "--model", "lenet5-classic", "--dataset", "digits", *options)
+    assert complaint in message
     assert not Path("runs").exists()
 
 

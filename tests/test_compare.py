@@ -1,6 +1,7 @@
 """Studies: what they show, what they reuse, and that nothing is lost when they are stopped."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -22,7 +23,8 @@ from conftest import CommandLine
 from lenet_edge import job_pool
 from lenet_edge.datasets import ImageData
 from lenet_edge.recipes import RECIPES
-from lenet_edge.runs import Run, find_run
+from lenet_edge.runs import Run, RunRecord, find_run
+from lenet_edge.studies import Study
 
 DIGITS = ("--dataset", "digits", "--epochs", "2", "--device", "cpu", "--threads", "1")
 ROOT = Path(__file__).parent.parent
@@ -67,6 +69,16 @@ def test_figures_are_those_of_the_runs(cli: CommandLine) -> None:
             assert picture.size[0] > 600
 
 
+def test_finished_run_that_measured_less_is_named_before_anything_is_trained(cli: CommandLine) -> None:
+    compare(cli, "lenet5", "--seeds", "1")
+    run = find_run(cli.folder / "studies" / "digits" / "runs" / "lenet5-digits-seed0")
+    record = run.read()
+    run.write(replace(record, metrics={key: value for key, value in record.metrics.items() if key != "train_accuracy"}))
+    message = cli.fails("compare", *DIGITS, "lenet5", "--seeds", "2")
+    assert f"{Path('studies/digits/runs/lenet5-digits-seed0')} is of an older version, which measured less" in message
+    assert len(runs_of(cli.folder / "studies" / "digits")) == 1
+
+
 def test_table_names_recipes_and_p_values(cli: CommandLine) -> None:
     result = cli("compare", "lenet5", "lenet5-classic", "--seeds", "2", *DIGITS)
     assert result.exit_code == 0, result.output
@@ -102,11 +114,47 @@ def test_other_settings_are_other_runs(cli: CommandLine, monkeypatch: pytest.Mon
     assert names == [stem, f"{stem}-2", f"{stem}-3", f"{stem}-3"]
 
 
+def test_damaged_run_is_named_and_trained_anew(
+    tmp_path: Path, digits_run: Run, digits: ImageData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = digits_run.read()
+    study = Study(tmp_path)
+    for seed in (0, 1):
+        run = Run(study.runs_folder / f"lenet5-digits-seed{seed}")
+        run.folder.mkdir(parents=True)
+        run.write(replace(record, seed=seed))
+    run.record_path.write_text("{")
+    members = study.enrol([replace(record, seed=seed) for seed in (0, 1)], digits)
+    assert [(member.run.name, member.finished) for member in members] == [
+        ("lenet5-digits-seed0", True),
+        ("lenet5-digits-seed1-2", False),
+    ]
+    assert f"left out: {run.record_path} is damaged" in capsys.readouterr().err
+
+
 def test_one_seed_is_not_tested(cli: CommandLine) -> None:
     document = compare(cli, "lenet5", "lenet5-classic", "--seeds", "1")
     assert [row["p"] for row in document["comparisons"]] == [None, None]
     assert document["recipes"][0]["test_accuracy"]["sd"] is None
     assert document["remarks"] == ["one seed shows neither a spread nor what is chance: choose --seeds 5"]
+
+
+def test_a_run_that_cannot_be_written_does_not_stop_the_others(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = job_pool.complete
+
+    def failing(run: Run, *arguments: Any, **options: Any) -> RunRecord:
+        if run.name.endswith("seed0"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(run.weights_path))
+        return complete(run, *arguments, **options)
+
+    monkeypatch.setattr(job_pool, "complete", failing)
+    result = cli("compare", "lenet5", "--seeds", "2", *DIGITS)
+    assert result.exit_code == 1, result.output
+    last = result.stderr.strip().splitlines()[-1]
+    assert "1 of 2 runs in studies/digits failed, lenet5 seed 0 because: [Errno 28] No space left on device" in last
+    assert find_run(Path("studies/digits/runs/lenet5-digits-seed1")).read().status == "finished"
 
 
 def test_a_failing_run_is_named_and_the_others_are_kept(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

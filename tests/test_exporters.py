@@ -5,6 +5,9 @@ import getpass
 import json
 import logging
 import socket
+import subprocess
+import sys
+import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -275,6 +278,22 @@ def test_ort_is_fused_but_not_for_one_machine_only(tmp_path: Path) -> None:
     operators = {f"{node['Domain'].decode()}:{node['OpType'].decode()}" for node in graph["Nodes"]}
     plain = {":Cast", ":MaxPool", ":Reshape", ":Gemm", ":Softmax"}
     assert operators == plain | {"com.microsoft:FusedConv", "com.microsoft:FusedGemm"}
+
+
+def test_ort_without_room_for_it_is_one_line(tmp_path: Path) -> None:
+    """A file-size limit stands for a full disk; in a process of its own, for it lasts."""
+    onnx.save(build(make_job("lenet5")), tmp_path / "net.onnx")
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
+        "from lenet_edge_exporters import ort; from lenet_edge_runtime.errors import ModelFileError\n"
+        "try: ort.convert(open(sys.argv[1], 'rb').read())\n"
+        "except ModelFileError as error: print(error)"
+    )
+    result = subprocess.run([sys.executable, "-c", code, tmp_path / "net.onnx"], capture_output=True, text=True)
+    (line,) = result.stdout.splitlines()
+    assert line.startswith("onnxruntime did not write the ORT file ("), result.stderr
+    assert line.endswith(f"see that {tempfile.gettempdir()} has room, or name another folder by TMPDIR")
 
 
 def test_ort_of_an_unknown_version_is_not_rewritten() -> None:

@@ -84,6 +84,32 @@ def test_files_find_their_run(digits_run: Run, tmp_path: Path, monkeypatch: pyte
     assert run_of(copy) is None
 
 
+@pytest.mark.parametrize("other", ["mean", "recipe", "data"])
+def test_same_weights_of_another_run_are_not_taken_for_the_files_own(
+    other: str, digits_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same weights imported twice, the second time as what they are; a run that cannot be read is left out."""
+    from dataclasses import replace
+
+    monkeypatch.chdir(tmp_path)
+    record = digits_run.read()
+    changed = {
+        "mean": replace(record, spec=replace(record.spec, mean=(0.5,))),
+        "recipe": replace(record, recipe=replace(record.recipe, name="lenet5-classic")),
+        "data": replace(record, data_md5s={"others": "0"}),
+    }[other]
+    for number, written in enumerate((changed, record, record)):
+        run = Run(tmp_path / "runs" / f"x-imported-{number}")
+        run.folder.mkdir(parents=True)
+        shutil.copy(digits_run.weights_path, run.weights_path)
+        run.write(written)
+    (tmp_path / "runs" / "damaged").mkdir()
+    (tmp_path / "runs" / "damaged" / "run.json").write_text("{")
+    path = Path(shutil.copy(exported(digits_run, "onnx"), tmp_path))
+    assert run_of(path) == Run(Path("runs/x-imported-1"))
+    assert "left out: runs/damaged/run.json is damaged" in capsys.readouterr().err
+
+
 def test_file_of_other_weights_is_refused(digits_run: Run, digits: ImageData, tmp_path: Path) -> None:
     other = make_run(tmp_path / "other", "lenet5", digits, epochs=1)
     with pytest.raises(ModelFileError, match=r"exported from other weights.*--run"):

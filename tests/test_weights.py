@@ -114,3 +114,9 @@ def test_files_that_are_no_weights(suffix: str, tmp_path: Path) -> None:
     path.write_bytes(b"neither zip nor safetensors")
     with pytest.raises(WeightsError, match=r"weights\."):
         load_foreign_weights(path, new_net(), "lenet5-classic")
+
+
+def test_tensors_that_have_numbers_for_names_are_refused(tmp_path: Path) -> None:
+    tensors = dict(enumerate(new_net().state_dict().values()))
+    with pytest.raises(WeightsError, match=r"is not a state_dict \(names and tensors\); save model\.state_dict"):
+        load_foreign_weights(saved(tensors, tmp_path / "numbered.pth"), new_net(), "lenet5-classic")

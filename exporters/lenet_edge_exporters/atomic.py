@@ -4,10 +4,11 @@
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 
@@ -38,21 +39,45 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write a whole folder at once: written beside its place, then renamed; a folder that stood there is replaced.
+    """Write a whole folder at once: written beside its place, then renamed over a folder that stood there.
 
-    For a moment between two renames there is none, and never half of one.
+    What lay in that under other names (a user's own files, what `make` built) is kept. For a moment between two
+    renames there is no folder, and never half of one; where the second rename fails, the old folder comes back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".partial-"))
+    fresh, old = temporary / "new", temporary / "old"
     try:
-        fresh, old = temporary / "new", temporary / "old"
+        if path.exists():
+            _copy(path, fresh)
         for name, content in files.items():
             write_bytes(fresh / name, content)
         if path.exists():
             path.rename(old)
         fresh.rename(path)
     finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
         shutil.rmtree(temporary)
+
+
+def remove(path: Path, names: Iterable[str]) -> None:
+    """Remove a file, or of a folder the files of these names, and the folder where nothing else lies in it."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for name in names:
+        (path / name).unlink(missing_ok=True)
+    if not any(path.iterdir()):
+        path.rmdir()
+
+
+def _copy(folder: Path, to: Path) -> None:
+    try:
+        shutil.copytree(folder, to, symlinks=True)
+    except shutil.Error as error:  # a list of what could not be copied, for which there is no errno
+        source, _, reason = error.args[0][0]
+        raise OSError(errno.EIO, f"cannot be kept ({reason})", source) from None
 
 
 def write_text(path: Path, content: str) -> None:

@@ -105,7 +105,8 @@ def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.f
     """Write one file, reload it, and compare it with `reference`, the PyTorch model's logits on the check images.
 
     Raises GateError where it disagrees; nothing then stands at `path` that did not stand there before. A file that
-    agrees there and fails the job's measurement is kept as `*.rejected.*` instead, and the artifact says so.
+    agrees there and fails the job's measurement is kept as `*.rejected.*` alone, and the artifact says so. What an
+    earlier export left under the other of the two names is removed.
     """
     row = FORMATS[format_name]
     content = row.export(job)
@@ -121,8 +122,11 @@ def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.f
             content = row.seal(content, job, model, measurement.card)
         elif row.seal_folder and not isinstance(content, bytes):
             content = row.seal_folder(content, measurement.card)
-    written = path if measurement.passed else rejected_path(path)
+    written, outdated = path, rejected_path(path)
+    if not measurement.passed:
+        written, outdated = outdated, written
     _write(written, content)
+    atomic.remove(outdated, content if isinstance(content, Mapping) else ())
     return Artifact(
         row.name,
         written,

@@ -53,8 +53,12 @@ def seal(_content: bytes, job: ExportJob, model: LoadedModel, card: Mapping[str,
 
 
 def convert(content: bytes) -> bytes:
-    """An ONNX file's bytes to the ORT file that onnxruntime makes of it; the metadata comes along."""
+    """An ONNX file's bytes to the ORT file that onnxruntime makes of it; the metadata comes along.
+
+    Raises ModelFileError where onnxruntime cannot write it: only into a file, not into memory.
+    """
     import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -63,7 +67,14 @@ def convert(content: bytes) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.ort"
         options.optimized_model_filepath = str(path)
-        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        try:
+            onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Fail as error:
+            reason = " ".join(str(error).split())
+            raise ModelFileError(
+                f"onnxruntime did not write the ORT file ({reason}); "
+                f"see that {tempfile.gettempdir()} has room, or name another folder by TMPDIR"
+            ) from None
         return path.read_bytes()
 
 

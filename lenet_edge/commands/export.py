@@ -1,6 +1,7 @@
 """`lenet-edge export`."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -114,7 +115,7 @@ def run(
     from lenet_edge.exporting import export_run
 
     found = _run_to_export(run, model, dataset, data_dir, mean, std)
-    with found.locked():
+    with _locked(found, out):
         report = export_run(
             found,
             names,
@@ -174,6 +175,14 @@ def _int8_plan(images: int, method: str, seed: int | None, layers: str, draws: i
     if draws == 1:
         raise typer.BadParameter("--calibration-draws takes 2 or more: one draw has no spread")
     return Int8Plan(images, chosen_method, seed, chosen_layers, draws)
+
+
+def _locked(run: Any, out: Path | None) -> AbstractContextManager[None]:
+    """The run's lock where files are written into it; a run that is only read may lie where nothing can be written."""
+    if out is None or out.resolve().is_relative_to(run.folder.resolve()):
+        lock: AbstractContextManager[None] = run.locked()
+        return lock
+    return nullcontext()
 
 
 def _run_to_export(

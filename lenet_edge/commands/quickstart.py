@@ -33,8 +33,8 @@ def run(
 
     data = load_dataset(DATASET)
     record = start_record(find_recipe(DEFAULT_RECIPE), data, seed=0, device="cpu")
-    created = create_run(out, f"{DEFAULT_RECIPE}-{DATASET}")
-    created.write(record)
+    with create_run(out, f"{DEFAULT_RECIPE}-{DATASET}") as created:
+        created.write(record)
     trained = train_run(created, data)
     console.say("2/5  exporting TorchScript, ONNX and int8 ONNX, each compared with the PyTorch model")
     exported = export_run(created, ["torchscript", "onnx", "int8"])

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from lenet_edge import console
-from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
+from lenet_edge.options import MAX_SEED, DataDirOption, DatasetHelp, JsonOption
 from lenet_edge.recipes import DEFAULT_RECIPE, find_recipe
 
 NAME = "samples"
@@ -20,7 +20,7 @@ def run(
         bool, typer.Option("--augmented", help="Beside one image of each class what training makes of it.")
     ] = False,
     recipe: Annotated[str, typer.Option(help="With --augmented: whose training.")] = DEFAULT_RECIPE,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the draw.")] = 0,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from lenet_edge import console
-from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
+from lenet_edge.options import MAX_SEED, DataDirOption, DatasetHelp, JsonOption
 from lenet_edge.recipes import DEFAULT_RECIPE, Recipe, find_recipe
-from lenet_edge_runtime.errors import DataError
+from lenet_edge_runtime.errors import DataError, TrainingError
 
 NAME = "train"
 
@@ -25,8 +25,10 @@ def run(
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.")] = None,
     lr: Annotated[float | None, typer.Option(min=0.0, help="Peak learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of split, shuffle, initial weights.  [default: 0]")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=MAX_SEED, help="Of split, shuffle, initial weights.  [default: 0]")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.  [default: auto]")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/RECIPE-DATASET-N by default.")] = None,
     data_dir: DataDirOption = None,
@@ -62,19 +64,19 @@ def run(
     if resume:
         _refuse_with(
             "--resume", recipe=recipe, dataset=dataset, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed,
-            qat=qat or None,
+            qat=qat or None, device=device, threads=threads,
         )  # fmt: skip
         run, data = _resumed(out, data_dir)
     elif qat:
         _refuse_with("--qat", recipe=recipe, dataset=dataset, seed=seed)
         run, data = _fine_tuned(
-            source, data_dir, out=out, epochs=epochs, batch_size=batch_size, learning_rate=lr, device=device,
+            source, data_dir, out=out, epochs=epochs, batch_size=batch_size, learning_rate=lr, device=device or "auto",
             threads=threads,
         )  # fmt: skip
     else:
         chosen = _with_options(find_recipe(recipe or DEFAULT_RECIPE), batch_size, lr)
         run, data = _started(
-            chosen, dataset, data_dir, out, seed=seed or 0, device=device, threads=threads, epochs=epochs
+            chosen, dataset, data_dir, out, seed=seed or 0, device=device or "auto", threads=threads, epochs=epochs
         )
     with distributed.assembled() as team:
         document = train_run(run, data, resume=resume or qat, team=team)
@@ -87,10 +89,18 @@ def run(
 def _resumed(out: Path | None, data_dir: Path | None) -> tuple[Any, Any]:
     from lenet_edge.datasets import load_dataset
     from lenet_edge.runs import find_run
+    from lenet_edge.training import resolve_device
 
     run = find_run(out, status=("training",))
+    record = run.read()
+    try:
+        resolve_device(record.device)
+    except TrainingError as error:
+        raise TrainingError(
+            f"{run.folder} was started on {record.device}, and {error}; go on with it where that is, or train a new run"
+        ) from None
     data = load_dataset(run.dataset_argument(), data_dir)
-    if data.md5s != run.read().data_md5s:
+    if data.md5s != record.data_md5s:
         raise DataError(f"the images are not those that {run.folder} was started with; train a new run")
     return run, data
 
@@ -113,9 +123,9 @@ def _started(
 
     data = load_dataset(dataset or recipe.made_for, data_dir)
     record = start_record(recipe, data, **options)
-    run = create_run(out, f"{recipe.name}-{data.name}")
-    run.write(record)
-    run.remember_data(data)
+    with create_run(out, f"{recipe.name}-{data.name}") as run:
+        run.write(record)
+        run.remember_data(data)
     return run, data
 
 

@@ -1,6 +1,7 @@
 """What an image classifier says of itself: labels, input and normalisation, as they travel inside its files."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
@@ -40,6 +41,8 @@ class ModelSpec:
             raise ValueError(f"not an image size: {self.height}x{self.width}, padding {self.padding}")
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise ValueError(f"mean and std need one number a channel (1 or 3), got {self.mean} and {self.std}")
+        if not all(map(math.isfinite, (*self.mean, *self.std))):
+            raise ValueError(f"mean and std have to be finite, got {self.mean} and {self.std}")
         if not all(value > 0 for value in self.std):
             raise ValueError(f"std has to be above zero, got {self.std}")
         if self.polarity not in get_args(Polarity):
