@@ -2,6 +2,8 @@
  *
  * Codes are 8-bit numbers that stand for scale * (code - zero point). A layer sums codes times weights in 32 bits,
  * exactly, and makes codes of the sums again; the last one makes logits of them.
+ *
+ * The weights are yours; the rest: SPDX-License-Identifier: MIT, Copyright (c) 2026 The lenet-edge developers.
  */
 #include "lenet.h"
 

@@ -2,6 +2,7 @@
  *
  * Written by lenet-edge @VERSION@; do not edit, export again.
  * Weights: @WEIGHTS_ORIGIN@
+ * They are yours; the rest: SPDX-License-Identifier: MIT, Copyright (c) 2026 The lenet-edge developers.
  *
  * An image is @IMAGE@, one byte a pixel, row by row, @POLARITY@.
  * It is given as it comes from the camera: padding and normalisation are part of the network.
