@@ -179,3 +179,52 @@ def test_errors_keep_their_place(model: Path, photos: Path) -> None:
     paths = [photos / "a.PNG", photos / "b" / "broken.png", photos / "b" / "2.png"]
     kinds = [type(answer) for _, answer in classify_files(paths, Classifier(model), batch=2)]
     assert [kind is ImageError for kind in kinds] == [False, True, False]
+
+
+# --- which model answers --------------------------------------------------------------------------------------------
+
+
+def run_of_cwd(run: Run) -> None:
+    """Make a run the latest one of the working folder."""
+    Path("runs").mkdir()
+    Path("runs", "latest").symlink_to(run.folder)
+
+
+def test_without_a_model_the_latest_run_answers(photos: Path, cli: CommandLine, digits_run: Run) -> None:
+    run_of_cwd(digits_run)
+    (found,) = json.loads(cli("predict", photos / "a.PNG", "--json").stdout)
+    assert found["probability"] == Classifier(exported(digits_run, "int8")).predict(photos / "a.PNG").probability
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        (["runs/other"], [], "runs/other is a run: name a file of it, from runs/other/export; the model is an ONNX"),
+        (["other"], [], "other is a run: name a file of it, from runs/other/export"),
+        (["net.torchscript.pt"], [], "net.torchscript.pt is no image: the model is an ONNX or ORT file (.onnx, "),
+        (["lenet.so"], [], "lenet.so is no image: the model is an ONNX"),
+        (["net-c"], [], "net-c is no image: the model is an ONNX"),
+        (
+            [],
+            ["net.onnx"],
+            "net.onnx is no image: the model is an ONNX or ORT file (.onnx, .int8.onnx, .ort) and stands",
+        ),
+        (["net.onnx"], ["net.int8.onnx"], "net.int8.onnx is no image: the model is an ONNX"),
+    ],
+)
+def test_another_model_does_not_answer_in_its_place(
+    before: list[str], after: list[str], complaint: str, photos: Path, cli: CommandLine, digits_run: Run
+) -> None:
+    run_of_cwd(digits_run)
+    for name in ("runs/other/run.json", "net-c/lenet.c"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    result = cli("predict", *before, photos / "a.PNG", *after)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert complaint in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_folder_of_images_may_end_like_an_export(photos: Path, cli: CommandLine, digits_run: Run) -> None:
+    run_of_cwd(digits_run)
+    photos.rename("photos-c")
+    assert len(read_csv(cli("predict", "photos-c", "--format", "csv").stdout)) == 4
