@@ -94,8 +94,9 @@ def test_file_of_other_weights_is_refused(digits_run: Run, digits: ImageData, tm
 def test_data_that_does_not_fit_is_refused(digits_run: Run, digits: ImageData) -> None:
     from dataclasses import replace
 
-    with pytest.raises(DataError, match="has 2 classes"):
-        verify([], digits_run, replace(digits, labels=("a", "b")), 3.0, same_weights=True)
+    for labels in (("a", "b"), tuple("abcdefghij")):
+        with pytest.raises(DataError, match=f"of {', '.join(labels)}, the model takes .* of 0, 1, .*--dataset"):
+            verify([], digits_run, replace(digits, labels=labels), 3.0, same_weights=True)
 
 
 def test_default_gate_asks_no_more_than_the_images_can_show() -> None:
