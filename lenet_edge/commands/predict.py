@@ -17,7 +17,7 @@ MODEL_SUFFIXES = tuple(row.suffix for row in FORMATS.values() if row.backend == 
 MODELS = f"the model is an ONNX or ORT file ({', '.join(MODEL_SUFFIXES)}) and stands before the images"
 INVERT = {"auto": "auto", "yes": True, "no": False}
 FITS = ("auto", "mnist", "resize")
-BATCH, FOREIGN_BATCH = 256, 4096  # images in memory; another tool's file costs a process a batch
+BATCH = 256  # images in memory
 
 
 def run(
@@ -72,7 +72,7 @@ def run(
     model, names = _model_and_images(paths)
     foreign = open_foreign([model], labels, mean, std, time_limit)
     classifier = foreign[0] if foreign else Classifier(model, verify=verify)
-    batch = FOREIGN_BATCH if foreign else BATCH
+    batch = foreign[0].batch if foreign else BATCH
     policies: tuple[Any, Any] = INVERT[invert], fit
     if fit == "mnist" and classifier.spec.channels != 1:
         raise typer.BadParameter("--fit mnist is for models of grey images, this one takes colour: --fit resize")
