@@ -1,6 +1,7 @@
 """`lenet-edge predict` on files, folders and patterns: all of them, in order, whatever some of them hold."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -53,6 +54,47 @@ def test_folder_patterns_and_files(photos: Path) -> None:
         "photos/notes.txt",
         whole[-1],
     ]
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(photos: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(photos / "a.PNG", elsewhere / "5.png")
+    (photos / "b" / "c" / "there").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to((photos / "b" / "c").absolute())
+    (photos / "b" / "c" / "here").symlink_to(".")
+    (photos / "b" / "c" / "up").symlink_to("..")
+    assert list(map(str, find_images([photos / "b"]))) == [
+        *(f"photos/b/{name}" for name in ("1.jpg", "2.png", "broken.png", "c/3.tiff", "c/there/5.png")),
+    ]
+    (photos / "b" / "c" / "up").unlink()
+    (photos / "other").symlink_to("b")  # both names of a folder, for each stands in somebody's list
+    assert [str(path) for path in find_images([photos]) if path.suffix == ".tiff"] == [
+        "photos/b/c/3.tiff",
+        "photos/other/c/3.tiff",
+    ]
+
+
+def test_folders_that_cannot_be_read_are_named_and_counted(
+    model: Path, photos: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith(("photos/b", "closed")):  # permissions do not keep out root, who runs many a test
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    (photos / "c").mkdir()
+    shutil.copy(photos / "a.PNG", photos / "c" / "1.png")
+    (photos / "c" / "closed").mkdir()
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert list(map(str, find_images([photos]))) == ["photos/a.PNG", "photos/b", "photos/c/1.png", "photos/c/closed"]
+    assert list(find_images([photos / "b"])) == [photos / "b"]
+    result = cli("predict", model, photos, "--format", "csv")
+    assert result.exit_code == 1
+    assert len(read_csv(result.stdout)) == 2
+    assert result.stderr.splitlines()[-1] == "2 of 4 files could not be read"
 
 
 def test_a_file_whose_name_looks_like_a_pattern(photos: Path) -> None:
