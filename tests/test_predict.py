@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from conftest import CommandLine, exported
+from lenet_edge.answers import as_text
 from lenet_edge.datasets import ImageData
 from lenet_edge.image_stream import classify_files, find_images
 from lenet_edge.runs import Run
-from lenet_edge_runtime import Classifier, ImageError
+from lenet_edge_runtime import Classifier, ImageError, Prediction
 
 
 @pytest.fixture
@@ -200,6 +201,11 @@ def test_names_that_are_no_text_or_steer_terminals(model: Path, photos: Path, cl
     assert "\x1b" not in cli("predict", model, strange).stdout
     strange.write_bytes(b"")
     assert "\x1b" not in cli("predict", model, strange).stderr
+
+
+def test_labels_do_not_steer_terminals(photos: Path) -> None:
+    answer = Prediction("\x1b[2J\nseal", 0, 1.0, (1.0,), False)
+    assert list(as_text([(photos / "a.PNG", answer)])) == ["\\x1b[2J\\nseal  100.00 %  photos/a.PNG\n"]
 
 
 def test_one_batch_is_in_memory(model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
