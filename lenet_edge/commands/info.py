@@ -90,11 +90,8 @@ def _print(document: dict[str, Any]) -> None:
         lines.append(["labels", ", ".join(map(_line, labels)) if isinstance(labels, list) else _line(labels)])
     lines += [[key, _line(value)] for key, value in metadata.items() if key not in SHOWN_APART]
     card = metadata.get("card", {})
-    lines += (
-        [[f"card: {key}", _line(value)] for key, value in card.items()]
-        if isinstance(card, dict)
-        else [["card", _line(card)]]
-    )
+    cards = {f"card: {key}": value for key, value in card.items()} if isinstance(card, dict) else {"card": card}
+    lines += [[key, _line(value)] for key, value in cards.items()]
     width = max(len(console.printable(key)) for key, _ in lines)
     for key, value in lines:
         typer.echo(f"{console.printable(key):<{width}}  {console.printable(value)}")
