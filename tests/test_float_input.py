@@ -106,7 +106,7 @@ def test_graph_begins_with_the_network_itself(format_name: str, tmp_path: Path) 
 def test_int8_is_integer_behind_its_first_quantization(net: str, tmp_path: Path) -> None:
     content = written(float_job(net), "int8", tmp_path).read_bytes()
     assert executed.float_nodes(content) == []
-    assert executed.executed_operators(content)[0] == "QuantizeLinear"
+    assert executed.executed_nodes(content)[0].op_type == "QuantizeLinear"
 
 
 def test_float_input_counts_as_float(tmp_path: Path) -> None:
