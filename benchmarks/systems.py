@@ -32,7 +32,7 @@ from lenet_edge.runs import Run
 from lenet_edge.studies import settings_of
 from lenet_edge.verification import Verdict, verify
 from lenet_edge_exporters import atomic
-from lenet_edge_exporters.formats import size_of
+from lenet_edge_exporters.formats import read_content, size_of
 
 MEASURED = Path(measured.__file__).with_name("measured.csv")
 Row = dict[str, Any]
@@ -228,7 +228,7 @@ def verify_table(runs: Sequence[Run], data: dict[str, ImageData]) -> list[str]:
 
 
 def _verify_row(recipe: str, dataset: str, verdict: Verdict) -> str:
-    size = size_of(Path(verdict.path)) / 1000
+    size = size_of(read_content(Path(verdict.path))) / 1000
     drop = f"{verdict.accuracy_drop_pp:+.2f} ({verdict.drop_lower95_pp:+.2f} to {verdict.drop_upper95_pp:+.2f})"
     return (
         f"| `{recipe}` | {dataset} | `{verdict.format}` | {size:.1f} kB | {percent(verdict.accuracy)} | {drop} "

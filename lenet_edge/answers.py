@@ -18,7 +18,7 @@ COLUMNS = ("path", "label", "index", "probability", "inverted")
 def as_text(answers: Answers) -> Iterator[str]:
     """For people: one line an image."""
     for path, prediction in answers:
-        yield f"{prediction.label}  {percent(prediction.probability):>8}  {printable(path_text(path))}\n"
+        yield f"{printable(prediction.label)}  {percent(prediction.probability):>8}  {printable(path_text(path))}\n"
 
 
 def as_csv(answers: Answers) -> Iterator[str]:
@@ -41,12 +41,9 @@ def as_json_lines(answers: Answers) -> Iterator[str]:
 
 
 def as_json(answers: Answers) -> Iterator[str]:
-    """One JSON document: an array of such objects."""
-    separator = "["
-    for answer in answers:
-        yield separator + "\n  " + _object(*answer)
-        separator = ","
-    yield "[]\n" if separator == "[" else "\n]\n"
+    """One JSON document, an array of such objects: held back until it is whole, for a model may fail half-way."""
+    objects = ",\n  ".join(_object(*answer) for answer in answers)
+    yield f"[\n  {objects}\n]\n" if objects else "[]\n"
 
 
 FORMATS: dict[str, Callable[[Answers], Iterator[str]]] = {"text": as_text, "csv": as_csv, "jsonl": as_json_lines}

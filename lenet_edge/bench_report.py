@@ -32,7 +32,7 @@ def print_bench(results: "BenchResults") -> None:
     console.say(
         f"{host['cores_usable']} of {host['cores']} cores, load {host['load_1min']}, {governor}{virtual}; {versions}"
     )
-    for remark in [*busy(host), *slower_int8(rows)]:
+    for remark in [*busy(host), *slower_int8(rows), *compiled(rows)]:
         console.say(remark)
 
 
@@ -103,6 +103,13 @@ def slower_int8(rows: Sequence["BenchRow"]) -> list[str]:
                 f"{float32.p50_us:.1f} us; it is {float32.bytes / row.bytes:.1f} times smaller"
             )
     return remarks
+
+
+def compiled(rows: Sequence["BenchRow"]) -> list[str]:
+    """One sentence where opening a model meant compiling it."""
+    if not any(row.backend == "c" for row in rows):
+        return []
+    return ["opening c compiles it first, which takes nearly all of that time: an app opens what was built before"]
 
 
 def _cells(row: "BenchRow") -> list[str]:

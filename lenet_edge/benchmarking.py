@@ -164,6 +164,7 @@ def _row(kind: str, model: Path | Run, case: tuple[int, int, Api], timing: Timin
     path = model.weights_path if isinstance(model, Run) else model
     backend = "onnxruntime" if kind == FOREIGN else FORMATS[kind].backend if kind in FORMATS else kind
     ratio = paired_ratio(timing, baseline) if baseline else None
+    content = read_content(path)
     return BenchRow(
         **vars(timing),
         name=PYTORCH if isinstance(model, Run) else path.name,
@@ -175,8 +176,8 @@ def _row(kind: str, model: Path | Run, case: tuple[int, int, Api], timing: Timin
         images_per_second=batch / timing.p50_us * 1e6,
         relative_to_pytorch=ratio.value if ratio else None,
         relative_ci95=ratio.ci95 if ratio else None,
-        bytes=size_of(path),
-        sha256=sha256_of(read_content(path)),
+        bytes=size_of(content),
+        sha256=sha256_of(content),
         path=PYTORCH if isinstance(model, Run) else str(path),
     )
 

@@ -12,7 +12,7 @@ from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.errors import DataError, ModelFileError
 from lenet_edge_runtime.proof import BROKEN, Proof, is_broken
 from lenet_edge_runtime.sessions import read_model
-from lenet_edge_runtime.spec import PREFIX
+from lenet_edge_runtime.spec import PREFIX, ModelSpec
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,17 @@ def is_damaged(path: Path) -> bool:
     return not path.is_dir() and is_broken(read_model(path))
 
 
-def _accuracy(model: Classifier, data: ImageData) -> float:
-    if data.test_pixels.shape[1:] != model.spec.pixel_shape or data.labels != model.spec.labels:
+def check_data(data: ImageData, spec: ModelSpec) -> None:
+    """Raise DataError for images of another size than the model's, or of other classes."""
+    if data.test_pixels.shape[1:] != spec.pixel_shape or data.labels != spec.labels:
         raise DataError(
-            f"{data.name} has images {data.test_pixels.shape[1:]} of {data.labels}, the model takes "
-            f"{model.spec.pixel_shape} of {model.spec.labels}; choose another --dataset"
+            f"{data.name} has images {data.test_pixels.shape[1:]} of {', '.join(data.labels)}, the model takes "
+            f"{spec.pixel_shape} of {', '.join(spec.labels)}; choose another --dataset"
         )
+
+
+def _accuracy(model: Classifier, data: ImageData) -> float:
+    check_data(data, model.spec)
     return int((model.logits(data.test_pixels).argmax(1) == data.test_labels).sum()) / len(data.test_labels)
 
 

@@ -32,8 +32,9 @@ def find_images(names: Iterable[Path]) -> Iterator[Path]:
     """The files that `names` stand for: files as they are, folders with all that is in them, and glob patterns.
 
     Folders are walked in the order of their names, and what is no image by its ending or starts with a dot is passed
-    over. In a pattern `**` stands for any folders. A name that stands for no file at all is given back as it is, for
-    whoever reads it to say so. In memory are the names in one folder, or those that match one pattern.
+    over. Links to folders are followed, except back to a folder they lie in. A folder that cannot be read is given
+    back like a file. In a pattern `**` stands for any folders. A name that stands for no file at all is given back as
+    it is, for whoever reads it to say so. In memory are the names in one folder, or those that match one pattern.
     """
     for name in names:
         found = iter((name,))
@@ -67,8 +68,23 @@ def _fitted(path: Path, spec: ModelSpec, invert: Invert, fit: FitPolicy) -> Fitt
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name[0] != ".")
+    closed: list[Path] = []
+    walk = os.walk(folder, onerror=lambda error: closed.append(Path(error.filename)), followlinks=True)
+    for place, folders, files in walk:
+        yield from _emptied(closed)
+        folders[:] = sorted(name for name in folders if name[0] != "." and not _leads_back(Path(place, name), folder))
         for name in sorted(files):
             if name[0] != "." and os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 - a Path costs 5 us
                 yield Path(place, name)
+    yield from _emptied(closed)
+
+
+def _emptied(paths: list[Path]) -> Iterator[Path]:
+    while paths:
+        yield paths.pop(0)
+
+
+def _leads_back(folder: Path, top: Path) -> bool:
+    """Whether a folder below `top` is a link to one that it lies in: what is there is found there."""
+    above = folder.parents[: len(folder.parts) - len(top.parts)]
+    return folder.is_symlink() and os.path.realpath(folder) in map(os.path.realpath, above)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge.benchmarking import BenchPlan, open_call
+from lenet_edge_exporters.formats import read_content, write_content
 from lenet_edge_runtime.latency import Opener, Ratio, measure, paired_ratio
 
 REPEATS = 20
@@ -40,11 +41,11 @@ class SelfTest:
 def run_self_test(
     path: Path, pixels: NDArray[np.uint8], *, batch: int, threads: int, plan: BenchPlan, repeats: int = REPEATS
 ) -> SelfTest:
-    """Time an exported file and a byte-for-byte copy of it as `bench` times two files, `repeats` times."""
+    """Time an exported file (or folder) and a byte-for-byte copy of it as `bench` times two files, `repeats` times."""
     images = np.resize(pixels, (batch, *pixels.shape[1:]))
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
-        copy.write_bytes(path.read_bytes())
+        write_content(copy, read_content(path))
 
         def opener(file: Path) -> Opener:
             return lambda: open_call(file, images, threads, plan.api)

@@ -6,12 +6,13 @@ from pathlib import Path
 from lenet_edge import statistics
 from lenet_edge.comparison import Verdict, compare, default_max_drop
 from lenet_edge.datasets import ImageData
+from lenet_edge.evidence import check_data
 from lenet_edge.exported import weights_sha256_of
 from lenet_edge.reference import float_model
 from lenet_edge.runs import Run
 from lenet_edge_exporters import FORMATS, LoadedModel, open_file
 from lenet_edge_runtime import Classifier
-from lenet_edge_runtime.errors import DataError, ModelFileError
+from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.sessions import sha256_of
 from lenet_edge_runtime.spec import ModelSpec
 
@@ -42,11 +43,7 @@ def verify(
     `default_max_drop`). With `same_weights` a file exported from other weights than the run's raises ModelFileError.
     """
     spec = run.read().spec
-    if data.test_pixels.shape[1:] != spec.pixel_shape or len(data.labels) != len(spec.labels):
-        raise DataError(
-            f"{data.name} has {len(data.labels)} classes of images {data.test_pixels.shape[1:]}, the model takes "
-            f"{len(spec.labels)} of {spec.pixel_shape}; choose another --dataset"
-        )
+    check_data(data, spec)
     models = [(path, *open_file(path)) for path in files]
     labels = data.test_labels
     for path, _, model in models:

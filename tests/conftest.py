@@ -18,6 +18,7 @@ from lenet_edge.training import start_record, train
 from lenet_edge.watching import Watcher
 from lenet_edge.web.engines import ENGINES
 from lenet_edge_exporters import FORMATS
+from lenet_edge_exporters.c import toolchain
 from lenet_edge_runtime import ModelSpec
 
 # Formats that Python alone makes and runs; C and WebAssembly need compilers, and have tests of their own.
@@ -80,6 +81,17 @@ def wasm_tools() -> None:
         pytest.skip("node is not installed")
     if not (shutil.which("clang") and shutil.which("wasm-ld")) and not find_spec("ziglang"):
         pytest.skip("neither clang with lld nor ziglang is installed")
+
+
+@pytest.fixture(scope="session")
+def c_folder(digits_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits' network in C. Read-only for tests; skips where nothing compiles it."""
+    try:
+        toolchain.find_compiler()
+    except toolchain.CompilerError as error:
+        pytest.skip(str(error))
+    (artifact,) = export_run(digits_run, ["c"], out=tmp_path_factory.mktemp("c"), max_drop_pp=100).artifacts
+    return artifact.path
 
 
 @pytest.fixture(scope="session", params=ENGINES)

@@ -60,7 +60,7 @@ def job_of(net: nn.Module, opset: int = 18) -> ExportJob:
 
 
 def counts(content: bytes) -> tuple[int, int]:
-    operators = executed.executed_operators(content)
+    operators = [node.op_type for node in executed.executed_nodes(content)]
     return operators.count("QLinearSigmoid"), operators.count("Tanh")
 
 
@@ -115,7 +115,7 @@ def test_logits_are_pytorchs_within_int8s_rounding(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize("opset", [13, 18, 21])
 def test_fully_integer_in_every_opset(opset: int) -> None:
     content = int8.export(job_of(POOLED, opset))
-    assert [name for name in executed.executed_operators(content) if name not in executed.LAYOUT] == [
+    assert [node.op_type for node in executed.executed_nodes(content) if node.op_type not in executed.LAYOUT] == [
         "QLinearConv", "QLinearSigmoid", "QLinearAveragePool", "QLinearConv", "QLinearSigmoid", "QLinearAveragePool",
         "QGemm", "QLinearSigmoid", "QGemm",
     ]  # fmt: skip

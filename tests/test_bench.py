@@ -1,7 +1,9 @@
 """`lenet-edge bench` beyond its table: the A/A test, results as a file, two measurements compared, memory, the plot."""
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,13 +14,14 @@ import pytest
 from PIL import Image
 
 from conftest import CommandLine, exported
+from lenet_edge.bench_report import compiled
 from lenet_edge.bench_results import BenchResults, compare_results, remarks_on
 from lenet_edge.benchmarking import BenchPlan, BenchRow, bench, known_images
 from lenet_edge.memory import measure_memory
 from lenet_edge.runs import Run
 from lenet_edge.self_test import judge, run_self_test
 from lenet_edge_runtime.errors import ResultsError
-from lenet_edge_runtime.latency import Ratio
+from lenet_edge_runtime.latency import Opener, Ratio
 
 QUICK = ("--rounds", "8", "--calls", "5", "--no-memory")
 HOST = {
@@ -62,6 +65,19 @@ def test_self_test_compares_a_file_with_its_bytes(digits_run: Run) -> None:
     found = run_self_test(path, known_images([path]), batch=1, threads=1, plan=BenchPlan(8, 5, 2), repeats=3)
     assert found.repeats == len(found.ratios) == 3
     assert all(0.2 < ratio.value < 5 for ratio in found.ratios)
+
+
+def test_self_test_copies_a_folder(c_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lenet_edge import self_test
+
+    def ratio(pair: dict[str, Opener], *_: object) -> Ratio:
+        for opener in pair.values():
+            opener()()
+        return Ratio(1.0, (0.99, 1.01), (0.98, 1.02))
+
+    monkeypatch.setattr(self_test, "_ratio", ratio)
+    pixels = known_images([c_folder])
+    assert run_self_test(c_folder, pixels, batch=2, threads=1, plan=BenchPlan(8, 5, 2), repeats=1).passed
 
 
 def test_self_test_that_fails_exits_3(cli: CommandLine, digits_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,6 +215,30 @@ def test_usage_errors(arguments: list[str], message: str, cli: CommandLine, digi
 
 def test_compare_is_read_before_anything_is_measured(cli: CommandLine, digits_run: Run) -> None:
     assert "none.json does not exist" in cli.fails("bench", exported(digits_run, "onnx"), "--compare", "none.json")
+
+
+def test_what_a_build_leaves_in_a_folder_is_none_of_it(c_folder: Path, cli: CommandLine) -> None:
+    def measured(path: Path) -> tuple[int, str]:
+        result = cli("bench", path, "--rounds", "2", "--calls", "2", "--no-memory", "--json")
+        assert result.exit_code == 0, result.output
+        (row,) = json.loads(result.stdout)["rows"]
+        return row["bytes"], row["sha256"]
+
+    copy = Path(shutil.copytree(c_folder, "net-c"))
+    size = sum(file.stat().st_size for file in copy.iterdir())
+    (copy / "build").mkdir()
+    (copy / "lenet.so").write_bytes(b"built")
+    digest = hashlib.sha256()
+    for file in sorted(c_folder.iterdir()):
+        digest.update(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n".encode())
+    assert measured(copy) == (size, digest.hexdigest())
+
+
+def test_opening_c_is_said_to_compile_it() -> None:
+    in_c, onnx = replace(row("net-c", STEADY), backend="c"), row("net.onnx", STEADY)
+    assert compiled([onnx]) == []
+    (remark,) = compiled([onnx, in_c])
+    assert remark.startswith("opening c compiles it first")
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------

@@ -233,6 +233,52 @@ def test_info(alone: Path, cli: CommandLine) -> None:
     assert sum(document["operators"].values()) > 10
 
 
+def forged(alone: Path, key: str, text: str) -> Path:
+    from lenet_edge_runtime import proof
+    from lenet_edge_runtime.spec import PREFIX
+
+    path = Path("forged.onnx")
+    path.write_bytes(proof.seal(alone.read_bytes(), {PREFIX + key: text}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "shown"),
+    [
+        ("recipe", '"mine\\u001b[2J"', r"mine\x1b[2J"),
+        ("recipe", "not JSON \x1b[2J\nseal  whole", r"not JSON \x1b[2J\nseal  whole"),
+        ("\x1b[2J", "1", r"\x1b[2J"),
+        ("labels", "[1, 2, 3]", "1, 2, 3"),
+        ("labels", "7", "7"),
+        ("labels", '["\\u009b2J", "b"]', r"\x9b2J, b"),
+        ("card", '["a", "list"]', "a list"),
+        ("card", "3", "3"),
+        *(("recipe", "[" * depth + "]" * depth, "recipe") for depth in (300, 900, 100_000)),
+        *(("recipe", '{"a":' * depth + "1" + "}" * depth, "recipe") for depth in (300, 450, 900)),
+    ],
+)
+def test_info_prints_any_metadata(key: str, text: str, shown: str, alone: Path, cli: CommandLine) -> None:
+    path = forged(alone, key, text)
+    for options in ([], ["--json"]):
+        result = cli("info", path, *options)
+        assert result.exit_code == 0, repr(result.exception)[:300]
+        if not options:
+            assert shown in result.stdout
+            assert "\x1b" not in result.stdout
+            assert sum(line.startswith("seal") for line in result.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["[]", '{"shape": [Infinity]}', "[" * 100_000])
+def test_info_of_damaged_known_answers(text: str, alone: Path, cli: CommandLine) -> None:
+    path = forged(alone, "known_answers", text)
+    assert f"{path}: the file's known answers are damaged" in cli.fails("info", path)
+
+
+def test_info_names_what_is_no_onnx_file(cli: CommandLine, digits_run: Run) -> None:
+    for path in (exported(digits_run, "ort"), exported(digits_run, "pt2")):
+        assert f"error: {path}: not an ONNX model" in cli.fails("info", path)
+
+
 def test_version_and_help(cli: CommandLine) -> None:
     assert cli("--version").stdout.startswith("lenet-edge ")
     assert cli("--help").exit_code == 0

@@ -182,6 +182,12 @@ def test_tables_for_people(cli: CommandLine, digits_run: Run) -> None:
     assert result.stdout.count("no. ") == 2
 
 
+def test_a_run_may_be_called_like_an_export(cli: CommandLine, digits_run: Run) -> None:
+    Path("mine-c").symlink_to(digits_run.folder)
+    document = json.loads(cli("evaluate", "mine-c", "--json").stdout)
+    assert (document["model"], document["format"]) == ("mine-c", "pytorch")
+
+
 def test_own_folder_needs_its_run_or_the_dataset(cli: CommandLine, digits_run: Run) -> None:
     """A file says `images` of a user's own folder: without the run nobody knows where that is."""
     from lenet_edge_runtime import onnx_file, proof

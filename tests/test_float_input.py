@@ -1,12 +1,15 @@
 """Files with a normalised float32 input: they take exactly what the torch network takes, and are used by raw pixels."""
 
+import gc
 import json
 import shutil
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from hypothesis import given
@@ -21,6 +24,7 @@ from lenet_edge_exporters import FORMATS, ExportJob, executed, open_file
 from lenet_edge_runtime import Classifier, ModelSpec
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.images import normalise
+from lenet_edge_runtime.io_binding import bind_io
 from lenet_edge_runtime.sessions import open_session
 
 FOR_ONNXRUNTIME = [row.name for row in FORMATS.values() if row.backend == "onnxruntime"]
@@ -102,7 +106,7 @@ def test_graph_begins_with_the_network_itself(format_name: str, tmp_path: Path) 
 def test_int8_is_integer_behind_its_first_quantization(net: str, tmp_path: Path) -> None:
     content = written(float_job(net), "int8", tmp_path).read_bytes()
     assert executed.float_nodes(content) == []
-    assert executed.executed_operators(content)[0] == "QuantizeLinear"
+    assert executed.executed_nodes(content)[0].op_type == "QuantizeLinear"
 
 
 def test_float_input_counts_as_float(tmp_path: Path) -> None:
@@ -169,6 +173,26 @@ def test_bench_and_predict_take_raw_pixels(cli: CommandLine, digits_run: Run, di
     Image.fromarray(digits.test_pixels[int((digits.test_labels == 7).argmax()), 0]).save("seven.png")
     (file,) = Path("runs/one/export").glob("*.onnx")
     assert json.loads(cli("predict", file, "seven.png", "--json").stdout)[0]["label"] == "7"
+
+
+def test_bound_input_lives_as_long_as_its_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images made of the pixels are the call's alone, whether or not this onnxruntime holds them too."""
+    made: list[weakref.ref[np.ndarray]] = []
+    bind = onnxruntime.OrtValue.ortvalue_from_numpy
+
+    def remember(images: np.ndarray) -> onnxruntime.OrtValue:
+        made.append(weakref.ref(images))
+        return bind(images.copy())
+
+    monkeypatch.setattr(onnxruntime.OrtValue, "ortvalue_from_numpy", remember)
+    job = float_job()
+    call = bind_io(written(job, "onnx", tmp_path), job.check_pixels[:1])
+    gc.collect()
+    assert made[0]() is not None
+    call()
+    del call
+    gc.collect()
+    assert made[0]() is None
 
 
 def test_unknown_input_is_a_usage_error(cli: CommandLine) -> None:

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -25,7 +26,7 @@ from lenet_edge.runs import Run
 from lenet_edge.statistics import wilson_interval
 from lenet_edge_exporters import FORMATS
 from lenet_edge_runtime import ModelFileError, guard, softmax
-from lenet_edge_runtime.foreign import ForeignClassifier
+from lenet_edge_runtime.foreign import PROBES, ForeignClassifier
 from lenet_edge_runtime.guard import Guard, Limits
 
 DIGITS = "0,1,2,3,4,5,6,7,8,9"
@@ -415,6 +416,54 @@ def test_hostile_file_is_refused_or_stopped(build, expected: str, cli: CommandLi
     start = time.monotonic()
     assert expected in cli.fails("predict", path, png, *NORMALISED, "--time-limit", "3")
     assert time.monotonic() - start < 10
+
+
+def test_time_between_the_children_is_not_the_files(
+    foreign: Path, png: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock on which every child takes 60 s, and decoding images before it 1000 s."""
+    ticks = itertools.accumulate(itertools.cycle((1000, 60)))
+    monkeypatch.setattr(guard, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    classifier = ForeignClassifier(foreign, "0123456789", (0.5,), (0.5,), Guard(Limits(seconds=100)))
+    assert classifier.predict(png).label in "0123456789"
+    with pytest.raises(ModelFileError, match="was stopped: it is not done after 100 s"):
+        classifier.predict(png)
+
+
+@pytest.mark.parametrize(("side", "channels", "batch"), [(28, 1, 4096), (512, 3, 85), (1024, 3, 21)])
+def test_large_images_come_in_small_batches(
+    side: int, channels: int, batch: int, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = helper.make_tensor_value_info("x", TensorProto.UINT8, ["n", channels, side, side])
+    cast = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)
+    classifier = ForeignClassifier(save(model([cast], image=image)), "ab")
+    asked = []
+
+    def ask(_verb: str, _paths: list[Path], arrays: list[np.ndarray], classes: int) -> tuple[dict, np.ndarray]:
+        asked.append(len(arrays[0]) - PROBES)
+        return {}, np.zeros((len(arrays[0]), classes))
+
+    monkeypatch.setattr(classifier.guard, "ask", ask)
+    pixels = np.broadcast_to(np.uint8(0), (batch + 5, channels, side, side))
+    assert classifier.logits(pixels).shape == (batch + 5, 2)
+    assert asked == [batch, 5]
+
+
+def test_what_fails_half_way_leaves_no_half_document(
+    foreign: Path, png: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lenet_edge_runtime.foreign.IMAGES_A_CALL", 1)
+    done = []
+
+    def fail_later(self: ForeignClassifier, pixels: np.ndarray) -> np.ndarray:
+        if done:
+            raise ModelFileError("foreign.onnx was stopped")
+        done.append(len(pixels))
+        return np.zeros((len(pixels), 10), np.float32)
+
+    monkeypatch.setattr(ForeignClassifier, "_ask", fail_later)
+    assert "foreign.onnx was stopped" in cli.fails("predict", foreign, png, png, *NORMALISED, "--json")
+    assert done == [1]
 
 
 def test_default_limits_stop_within_30_seconds() -> None:

@@ -80,7 +80,7 @@ def test_executed_graph_is_integer_up_to_the_logits(
 ) -> None:
     """The operators that onnxruntime really runs, after its own rewriting."""
     path = exported(request.getfixturevalue(run), "int8")
-    operators = executed.executed_operators(path.read_bytes())
+    operators = [node.op_type for node in executed.executed_nodes(path.read_bytes())]
     assert [name.removeprefix("Nhwc") for name in operators if name not in executed.LAYOUT] == expected
     _, model = open_file(path, verify=False)
     assert json.loads(model.metadata["lenet_edge.float_nodes"]) == []

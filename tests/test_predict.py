@@ -1,6 +1,7 @@
 """`lenet-edge predict` on files, folders and patterns: all of them, in order, whatever some of them hold."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -12,10 +13,11 @@ import pytest
 from PIL import Image
 
 from conftest import CommandLine, exported
+from lenet_edge.answers import as_text
 from lenet_edge.datasets import ImageData
 from lenet_edge.image_stream import classify_files, find_images
 from lenet_edge.runs import Run
-from lenet_edge_runtime import Classifier, ImageError
+from lenet_edge_runtime import Classifier, ImageError, Prediction
 
 
 @pytest.fixture
@@ -53,6 +55,47 @@ def test_folder_patterns_and_files(photos: Path) -> None:
         "photos/notes.txt",
         whole[-1],
     ]
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(photos: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(photos / "a.PNG", elsewhere / "5.png")
+    (photos / "b" / "c" / "there").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to((photos / "b" / "c").absolute())
+    (photos / "b" / "c" / "here").symlink_to(".")
+    (photos / "b" / "c" / "up").symlink_to("..")
+    assert list(map(str, find_images([photos / "b"]))) == [
+        *(f"photos/b/{name}" for name in ("1.jpg", "2.png", "broken.png", "c/3.tiff", "c/there/5.png")),
+    ]
+    (photos / "b" / "c" / "up").unlink()
+    (photos / "other").symlink_to("b")  # both names of a folder, for each stands in somebody's list
+    assert [str(path) for path in find_images([photos]) if path.suffix == ".tiff"] == [
+        "photos/b/c/3.tiff",
+        "photos/other/c/3.tiff",
+    ]
+
+
+def test_folders_that_cannot_be_read_are_named_and_counted(
+    model: Path, photos: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith(("photos/b", "closed")):  # permissions do not keep out root, who runs many a test
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    (photos / "c").mkdir()
+    shutil.copy(photos / "a.PNG", photos / "c" / "1.png")
+    (photos / "c" / "closed").mkdir()
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert list(map(str, find_images([photos]))) == ["photos/a.PNG", "photos/b", "photos/c/1.png", "photos/c/closed"]
+    assert list(find_images([photos / "b"])) == [photos / "b"]
+    result = cli("predict", model, photos, "--format", "csv")
+    assert result.exit_code == 1
+    assert len(read_csv(result.stdout)) == 2
+    assert result.stderr.splitlines()[-1] == "2 of 4 files could not be read"
 
 
 def test_a_file_whose_name_looks_like_a_pattern(photos: Path) -> None:
@@ -160,6 +203,11 @@ def test_names_that_are_no_text_or_steer_terminals(model: Path, photos: Path, cl
     assert "\x1b" not in cli("predict", model, strange).stderr
 
 
+def test_labels_do_not_steer_terminals(photos: Path) -> None:
+    answer = Prediction("\x1b[2J\nseal", 0, 1.0, (1.0,), False)
+    assert list(as_text([(photos / "a.PNG", answer)])) == ["\\x1b[2J\\nseal  100.00 %  photos/a.PNG\n"]
+
+
 def test_one_batch_is_in_memory(model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of an endless stream of files the first answers come before many more are read."""
     read = []
@@ -179,3 +227,52 @@ def test_errors_keep_their_place(model: Path, photos: Path) -> None:
     paths = [photos / "a.PNG", photos / "b" / "broken.png", photos / "b" / "2.png"]
     kinds = [type(answer) for _, answer in classify_files(paths, Classifier(model), batch=2)]
     assert [kind is ImageError for kind in kinds] == [False, True, False]
+
+
+# --- which model answers --------------------------------------------------------------------------------------------
+
+
+def run_of_cwd(run: Run) -> None:
+    """Make a run the latest one of the working folder."""
+    Path("runs").mkdir()
+    Path("runs", "latest").symlink_to(run.folder)
+
+
+def test_without_a_model_the_latest_run_answers(photos: Path, cli: CommandLine, digits_run: Run) -> None:
+    run_of_cwd(digits_run)
+    (found,) = json.loads(cli("predict", photos / "a.PNG", "--json").stdout)
+    assert found["probability"] == Classifier(exported(digits_run, "int8")).predict(photos / "a.PNG").probability
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        (["runs/other"], [], "runs/other is a run: name a file of it, from runs/other/export; the model is an ONNX"),
+        (["other"], [], "other is a run: name a file of it, from runs/other/export"),
+        (["net.torchscript.pt"], [], "net.torchscript.pt is no image: the model is an ONNX or ORT file (.onnx, "),
+        (["lenet.so"], [], "lenet.so is no image: the model is an ONNX"),
+        (["net-c"], [], "net-c is no image: the model is an ONNX"),
+        (
+            [],
+            ["net.onnx"],
+            "net.onnx is no image: the model is an ONNX or ORT file (.onnx, .int8.onnx, .ort) and stands",
+        ),
+        (["net.onnx"], ["net.int8.onnx"], "net.int8.onnx is no image: the model is an ONNX"),
+    ],
+)
+def test_another_model_does_not_answer_in_its_place(
+    before: list[str], after: list[str], complaint: str, photos: Path, cli: CommandLine, digits_run: Run
+) -> None:
+    run_of_cwd(digits_run)
+    for name in ("runs/other/run.json", "net-c/lenet.c"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    result = cli("predict", *before, photos / "a.PNG", *after)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert complaint in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_folder_of_images_may_end_like_an_export(photos: Path, cli: CommandLine, digits_run: Run) -> None:
+    run_of_cwd(digits_run)
+    photos.rename("photos-c")
+    assert len(read_csv(cli("predict", "photos-c", "--format", "csv").stdout)) == 4

@@ -120,8 +120,9 @@ def test_file_of_other_weights_is_refused(digits_run: Run, digits: ImageData, tm
 def test_data_that_does_not_fit_is_refused(digits_run: Run, digits: ImageData) -> None:
     from dataclasses import replace
 
-    with pytest.raises(DataError, match="has 2 classes"):
-        verify([], digits_run, replace(digits, labels=("a", "b")), 3.0, same_weights=True)
+    for labels in (("a", "b"), tuple("abcdefghij")):
+        with pytest.raises(DataError, match=f"of {', '.join(labels)}, the model takes .* of 0, 1, .*--dataset"):
+            verify([], digits_run, replace(digits, labels=labels), 3.0, same_weights=True)
 
 
 def test_default_gate_asks_no_more_than_the_images_can_show() -> None:
@@ -138,8 +139,16 @@ def test_folder_is_verified_against_its_run(shown: Path, digits_run: Run, tmp_pa
     assert "net-wasm cannot carry evidence of its own; name its run by --run" in cli.fails(
         "verify", shutil.copytree(shown, "net-wasm")
     )
-    run = shutil.copytree(digits_run.folder, tmp_path / "run")
-    folder = shutil.copytree(shown, run / "export" / "net-wasm")
-    result = cli("verify", folder, "--max-drop", "100", "--json")
+    assert verified_in_its_run(shown, digits_run, tmp_path, cli) == ["wasm"]
+
+
+def test_c_is_verified_against_its_run(c_folder: Path, digits_run: Run, tmp_path: Path, cli: CommandLine) -> None:
+    assert verified_in_its_run(c_folder, digits_run, tmp_path, cli) == ["c"]
+
+
+def verified_in_its_run(folder: Path, run: Run, tmp_path: Path, cli: CommandLine) -> list[str]:
+    """The formats that `verify` names when it is given a copy of the folder within a copy of the run."""
+    copy = shutil.copytree(run.folder, tmp_path / "run")
+    result = cli("verify", shutil.copytree(folder, copy / "export" / folder.name), "--max-drop", "100", "--json")
     assert result.exit_code == 0, result.output
-    assert [item["format"] for item in json.loads(result.stdout)["models"]] == ["wasm"]
+    return [item["format"] for item in json.loads(result.stdout)["models"]]

@@ -266,6 +266,26 @@ def test_options_that_do_not_fit(options: list[str], message: str, model: Path, 
     assert message in " ".join(result.stderr.replace("│", " ").split())
 
 
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [
+        (["--format", "c", "--out", "out"], "--format, --out"),
+        (["--int8"], "--int8"),
+        (["--opset", "18"], "--opset"),
+        (["--seed", "0", "--input", "uint8"], "--seed, --input"),
+        (["--max-drop", "0", "--json"], "--max-drop"),
+    ],
+)
+def test_file_for_a_page_is_not_exported(options: list[str], refused: str, model: Path, cli: CommandLine) -> None:
+    Path("net.onnx").symlink_to(model)
+    result = cli("export", "net.onnx", "--web", "page", "--cdn", DEFAULT_CDN, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert f"net.onnx is exported already, and --web shows it as it is: leave out {refused}, or name its run" in said
+    assert not Path("page").exists()
+    assert not Path("out").exists()
+
+
 def test_folder_of_others_is_left_alone(model: Path, cli: CommandLine) -> None:
     Path("mine").mkdir()
     Path("mine/thesis.tex").write_text("x")

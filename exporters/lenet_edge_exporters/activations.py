@@ -8,9 +8,7 @@ it. No weight changes, and it stays exact before a padded convolution too, where
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +18,7 @@ from lenet_edge_exporters import folding
 from lenet_edge_exporters.job import Images
 from lenet_edge_exporters.onnx import OUTPUT
 from lenet_edge_runtime.errors import GateError
-from lenet_edge_runtime.sessions import open_session
+from lenet_edge_runtime.sessions import open_content
 
 if TYPE_CHECKING:
     import onnx
@@ -135,11 +133,8 @@ def _check_same(expected: NDArray[np.float32], found: NDArray[np.float32]) -> No
 
 
 def _run(content: bytes, names: list[str], images: Images) -> list[NDArray[np.float32]]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(content)
-        session = open_session(path)
-        values: list[NDArray[np.float32]] = session.run(names, {session.get_inputs()[0].name: images})
+    session = open_content(content, "the quantized graph")
+    values: list[NDArray[np.float32]] = session.run(names, {session.get_inputs()[0].name: images})
     return values
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet_edge_exporters.onnx import FLOAT_INPUT, OUTPUT
-from lenet_edge_runtime.sessions import open_session
+from lenet_edge_runtime.sessions import open_content
 
 if TYPE_CHECKING:
     import onnx
@@ -22,11 +22,6 @@ CONVERSIONS = ("Cast", "QuantizeLinear", "DequantizeLinear")
 INTEGER = ("QGemm", "ConvInteger", "MatMulInteger")  # besides QLinear...
 
 
-def executed_operators(content: bytes) -> list[str]:
-    """The operators of an ONNX file that onnxruntime executes on this machine to get the logits, in their order."""
-    return [node.op_type for node in _executed(content)]
-
-
 def float_nodes(content: bytes) -> list[dict[str, str]]:
     """Those that compute in float between the input and the logits, each `{"op_type": ..., "name": ...}`.
 
@@ -34,7 +29,7 @@ def float_nodes(content: bytes) -> list[dict[str, str]]:
     is an integer one. A normalised float32 input is a float value; quantizing it is a change of type.
     """
     found, in_float = [], {FLOAT_INPUT}
-    for node in _executed(content):
+    for node in executed_nodes(content):
         if _gives_float(node, in_float):
             in_float |= set(node.output)
         reads_float = any(name in in_float for name in node.input)
@@ -56,14 +51,13 @@ def _gives_float(node: onnx.NodeProto, in_float: set[str]) -> bool:
     return any(name in in_float for name in node.input)
 
 
-def _executed(content: bytes) -> list[onnx.NodeProto]:
-    """The nodes of the optimised graph that the logits depend on."""
+def executed_nodes(content: bytes) -> list[onnx.NodeProto]:
+    """The nodes of an ONNX file that onnxruntime executes on this machine to get the logits, in their order."""
     import onnx
 
     with tempfile.TemporaryDirectory() as folder:
-        path, optimised = Path(folder) / "model.onnx", Path(folder) / "optimised.onnx"
-        path.write_bytes(content)
-        open_session(path, optimised=optimised)
+        optimised = Path(folder) / "optimised.onnx"
+        open_content(content, "the ONNX graph", optimised=optimised)
         nodes = list(onnx.load(optimised).graph.node)
     needed, kept = {OUTPUT}, []
     for node in reversed(nodes):

@@ -67,11 +67,16 @@ def chain_from(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
         name = readers[0].output[0]
 
 
-def constant(graph: onnx.GraphProto, name: str) -> NDArray[np.float64]:
-    """The values of an initializer, whatever its type."""
+def initializer(graph: onnx.GraphProto, name: str) -> NDArray[Any]:
+    """The values of an initializer, in its own type."""
     from onnx import numpy_helper
 
-    return next(numpy_helper.to_array(item) for item in graph.initializer if item.name == name).astype(np.float64)
+    return numpy_helper.to_array(next(item for item in graph.initializer if item.name == name))
+
+
+def constant(graph: onnx.GraphProto, name: str) -> NDArray[np.float64]:
+    """The values of an initializer, whatever its type, to compute with."""
+    return initializer(graph, name).astype(np.float64)
 
 
 def _replace(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters import atomic, c, int8, onnx, ort, pt2, torchscript
-from lenet_edge_exporters.c import wasm
+from lenet_edge_exporters.c import folder, wasm
 from lenet_edge_exporters.job import ExportJob, LoadedModel, Measurement
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.classifier import SPEC_MARK
@@ -44,13 +44,14 @@ class Format:
     seal: Seal | None = None  # adds card, known answers and seal, where the format can carry them
     seal_folder: FolderSeal | None = None  # the same for a folder, which has known answers from the first
     footprint: Callable[[Path, LoadedModel], Mapping[str, Any]] | None = None  # memory and work of one inference
+    files: tuple[str, ...] = ()  # names of a folder's files; whatever else lies in it is its user's
 
 
 @dataclass(frozen=True)
 class Artifact:
     """An exported file or folder, reloaded and compared with the PyTorch model on the job's check images.
 
-    `bytes` and `sha256` of a folder are `size_of` and `sha256_of`; `footprint` is what it takes on a device, for the
+    `bytes` and `sha256` are `size_of` and `sha256_of` its content; `footprint` is what it takes on a device, for the
     formats that can say. `card` is what the job measured on a test set; a file that did not pass there is at a path
     with `.rejected` in it.
     """
@@ -92,10 +93,12 @@ FORMATS = {
         Format(
             "c", "-c", "a folder of C99 for microcontrollers and native apps, int8's answers bit for bit", "c",
             c.export, c.load, min_agreement=0.97, max_difference=None, footprint=c.footprint,
+            files=folder.TEMPLATES,
         ),
         Format(
             "wasm", "-wasm", "the same C as WebAssembly for browsers and Node, with its loader", "node",
             wasm.export, wasm.load, min_agreement=0.97, max_difference=None, seal_folder=wasm.seal,
+            files=wasm.FILES,
         ),
     )
 }  # fmt: skip
@@ -110,10 +113,10 @@ def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.f
     """
     row = FORMATS[format_name]
     content = row.export(job)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as place:
         # Reloaded from a disk, as an app does, but not from where an app might already look for it.
-        temporary = Path(folder) / path.name
-        _write(temporary, content)
+        temporary = Path(place) / path.name
+        write_content(temporary, content)
         model = row.load(temporary, 1)
         agreement, difference = _compared(row, path.name, model.logits(job.check_pixels), reference)
         measurement = job.measure(model) if job.measure else Measurement(card=None, passed=True)
@@ -125,12 +128,12 @@ def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.f
     written, outdated = path, rejected_path(path)
     if not measurement.passed:
         written, outdated = outdated, written
-    _write(written, content)
+    write_content(written, content)
     atomic.remove(outdated, content if isinstance(content, Mapping) else ())
     return Artifact(
         row.name,
         written,
-        size_of(written),
+        size_of(content),
         sha256_of(content),
         agreement,
         difference,
@@ -140,28 +143,31 @@ def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.f
     )
 
 
-def _write(path: Path, content: Content) -> None:
+def write_content(path: Path, content: Content) -> None:
+    """Write a file, or the files of a folder, whole or not at all."""
     if isinstance(content, bytes):
         atomic.write_bytes(path, content)
     else:
         atomic.write_folder(path, content)
 
 
-def size_of(path: Path) -> int:
-    """Bytes of an exported file, or of all files of an exported folder."""
-    files = path.iterdir() if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files)
-
-
 def read_content(path: Path) -> Content:
-    """The bytes of an exported file, or those of a folder's files by their names."""
-    return {file.name: file.read_bytes() for file in path.iterdir()} if path.is_dir() else path.read_bytes()
+    """The bytes of an exported file, or of a folder's files by their names: of those that the format writes there."""
+    if not path.is_dir():
+        return path.read_bytes()
+    files = (path / name for name in format_of(path).files)
+    return {file.name: file.read_bytes() for file in files if file.is_file()}
+
+
+def size_of(content: Content) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    return len(content) if isinstance(content, bytes) else sum(map(len, content.values()))
 
 
 def sha256_of(content: Content) -> str:
     """SHA-256 of a file's bytes; of a folder, over a line "SHA-256 of the file, two spaces, name" for each, by name.
 
-    The latter is what `sha256sum * | sha256sum` prints in the folder.
+    The latter is what `sha256sum * | sha256sum` prints in a folder as it was written.
     """
     if not isinstance(content, bytes):
         lines = [f"{hashlib.sha256(content[name]).hexdigest()}  {name}\n" for name in sorted(content)]
@@ -197,6 +203,12 @@ def format_of(path: Path) -> Format:
         known = ", ".join(row.suffix for row in FORMATS.values())
         raise ModelFileError(f"{path} has no known ending; exported files end in {known}")
     return max(rows, key=lambda row: len(row.suffix))
+
+
+def is_export(path: Path) -> bool:
+    """Whether a path has a format's ending; of a folder, also whether one of the format's files is in it."""
+    rows = [row for row in FORMATS.values() if path.name.endswith(row.suffix)]
+    return any(not row.files or any((path / name).is_file() for name in row.files) for row in rows)
 
 
 def open_file(path: Path, threads: int = 1, *, verify: bool = True) -> tuple[str, LoadedModel]:

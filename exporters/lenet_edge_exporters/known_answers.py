@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge_runtime.sessions import open_session
+from lenet_edge_runtime.sessions import open_content
 
 KNOWN_ANSWERS = 16
 BATCH = 256
@@ -28,10 +26,7 @@ class OnnxLogits:
     """An ONNX graph that takes pixels, run by onnxruntime: the oracle of exporters that start from it."""
 
     def __init__(self, content: bytes) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
-            path.write_bytes(content)
-            self._run: Callable[..., list[NDArray[np.float32]]] = open_session(path).run
+        self._run: Callable[..., list[NDArray[np.float32]]] = open_content(content, "the ONNX graph").run
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Raw pixels, uint8 [n, c, h, w], to logits, float32 [n, classes]."""

@@ -97,10 +97,11 @@ def _widen_weights(graph: onnx.GraphProto, conv: onnx.NodeProto, axes: tuple[_Ax
     """
     producers = {name: node for node in graph.node for name in node.output}
     weight, *bias = (producers[name] for name in conv.input[1:])
-    old, zero_point = _array(graph, weight.input[0]), _array(graph, weight.input[2])
+    old, zero_point = folding.initializer(graph, weight.input[0]), folding.initializer(graph, weight.input[2])
     for node in (weight, *bias):
         for place, name in enumerate(node.input):
-            repeated = np.tile(_array(graph, name), PHASES if _array(graph, name).ndim == 1 else 1)
+            values = folding.initializer(graph, name)
+            repeated = np.tile(values, PHASES if values.ndim == 1 else 1)
             wide = _over_blocks(old, zero_point, axes) if node is weight and place == 0 else repeated
             node.input[place] = _add(graph, name + ".blocks", wide)
     return len(old)
@@ -196,12 +197,6 @@ def _insert(graph: onnx.GraphProto, before: onnx.NodeProto, nodes: list[onnx.Nod
     place = list(graph.node).index(before)
     for node in reversed(nodes):
         graph.node.insert(place, node)
-
-
-def _array(graph: onnx.GraphProto, name: str) -> NDArray[Any]:
-    from onnx import numpy_helper
-
-    return numpy_helper.to_array(next(item for item in graph.initializer if item.name == name))
 
 
 def _add(graph: onnx.GraphProto, name: str, values: NDArray[Any]) -> str:

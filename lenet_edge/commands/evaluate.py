@@ -64,9 +64,9 @@ def run(
 
 
 def _is_file(path: Path) -> bool:
-    from lenet_edge_exporters.formats import FORMATS
+    from lenet_edge_exporters.formats import is_export
 
-    return path.is_file() or path.name.endswith(tuple(row.suffix for row in FORMATS.values()))
+    return path.is_file() or (is_export(path) and not (path / "run.json").is_file())
 
 
 def _open_run(given: Path | None, dataset: str | None, data_dir: Path | None) -> tuple[str, str, Any, Any, Any]:

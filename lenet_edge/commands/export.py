@@ -26,11 +26,13 @@ from lenet_edge_runtime.spec import InputType
 NAME = "export"
 DEFAULT_FORMATS = ("torchscript", "onnx")
 Choice = TypeVar("Choice", bound=str)
+OF_A_PAGE = ("run", "--web", "--engine", "--cdn", "--json")  # what goes with an exported file and --web
 _ENGINE_HELP = "; ".join(f"{row.name}: {row.summary}" for row in ENGINES.values())
 _FORMAT_HELP = "; ".join(f"{row.name}: {row.summary}" for row in FORMATS.values())
 
 
 def run(
+    context: typer.Context,
     run: Annotated[
         Path | None,
         typer.Argument(
@@ -106,6 +108,7 @@ def run(
     _check_web_options(web, engine, cdn)
     shown = ENGINES[engine or DEFAULT_ENGINE]
     if web and run and engine_for(run):
+        _refuse_what_exports(context, run)
         _say_page(_write_page(run, web, shown.name, cdn), as_json)
         return
     names = chosen_formats(formats, (["int8"] if int8 else []) + ([shown.format] if web else []))
@@ -151,6 +154,16 @@ def _check_web_options(web: Path | None, engine: str | None, cdn: str | None) ->
         raise typer.BadParameter(f"--engine is one of {', '.join(ENGINES)}, got {engine!r}")
     check_cdn(ENGINES[engine or DEFAULT_ENGINE], cdn)
     check_folder(web)
+
+
+def _refuse_what_exports(context: typer.Context, path: Path) -> None:
+    """Refuse the options that say how a run is exported, for a file that was exported before."""
+    sources = {option.opts[0]: context.get_parameter_source(str(option.name)) for option in context.command.params}
+    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    if given := [name for name in given if name not in OF_A_PAGE]:
+        raise typer.BadParameter(
+            f"{path} is exported already, and --web shows it as it is: leave out {', '.join(given)}, or name its run"
+        )
 
 
 def _write_page(path: Path, web: Path, engine: str, cdn: str | None) -> Any:

@@ -31,10 +31,19 @@ def run(
 
 def describe(path: Path) -> dict[str, Any]:
     """What `info --json` prints; `metadata` is empty for a file that is not ours."""
-    from lenet_edge_runtime import onnx_file, proof
+    from lenet_edge_runtime.errors import ModelFileError
     from lenet_edge_runtime.sessions import read_model
 
     content = read_model(path)
+    try:
+        return {"path": str(path), "bytes": len(content), **_described(content)}
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+
+
+def _described(content: bytes) -> dict[str, Any]:
+    from lenet_edge_runtime import onnx_file, proof
+
     summary = onnx_file.summarise(content)
     texts = onnx_file.metadata_of(content)
     metadata = {
@@ -44,8 +53,6 @@ def describe(path: Path) -> dict[str, Any]:
     }
     answers = texts.get(proof.KNOWN_ANSWERS)
     return {
-        "path": str(path),
-        "bytes": len(content),
         "sealed": proof.is_sealed(content) if proof.SEAL in texts else None,
         "known_answers": len(proof.KnownAnswers.from_json(answers).pixels) if answers else 0,
         "ir_version": summary.ir_version,
@@ -58,10 +65,14 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
+    """What a text is as JSON; what is none, or nests so deep that nothing can print it, as it is."""
     try:
-        return json.loads(text)
-    except ValueError:
+        value = json.loads(text)
+        json.dumps(value, indent=2)
+        _line(value)
+    except (ValueError, RecursionError):
         return text
+    return value
 
 
 def _print(document: dict[str, Any]) -> None:
@@ -75,12 +86,15 @@ def _print(document: dict[str, Any]) -> None:
         ["weights' SHA-256", document["initializers_sha256"]],
     ]
     if "labels" in metadata:
-        lines.append(["labels", ", ".join(metadata["labels"])])
+        labels = metadata["labels"]
+        lines.append(["labels", ", ".join(map(_line, labels)) if isinstance(labels, list) else _line(labels)])
     lines += [[key, _line(value)] for key, value in metadata.items() if key not in SHOWN_APART]
-    lines += [[f"card: {key}", _line(value)] for key, value in metadata.get("card", {}).items()]
-    width = max(len(key) for key, _ in lines)
+    card = metadata.get("card", {})
+    cards = {f"card: {key}": value for key, value in card.items()} if isinstance(card, dict) else {"card": card}
+    lines += [[key, _line(value)] for key, value in cards.items()]
+    width = max(len(console.printable(key)) for key, _ in lines)
     for key, value in lines:
-        typer.echo(f"{key:<{width}}  {value}")
+        typer.echo(f"{console.printable(key):<{width}}  {console.printable(value)}")
 
 
 def _line(value: Any) -> str:

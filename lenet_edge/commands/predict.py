@@ -14,9 +14,10 @@ from lenet_edge_exporters.formats import FORMATS
 
 NAME = "predict"
 MODEL_SUFFIXES = tuple(row.suffix for row in FORMATS.values() if row.backend == "onnxruntime")
+MODELS = f"the model is an ONNX or ORT file ({', '.join(MODEL_SUFFIXES)}) and stands before the images"
 INVERT = {"auto": "auto", "yes": True, "no": False}
 FITS = ("auto", "mnist", "resize")
-BATCH, FOREIGN_BATCH = 256, 4096  # images in memory; another tool's file costs a process a batch
+BATCH = 256  # images in memory
 
 
 def run(
@@ -71,7 +72,7 @@ def run(
     model, names = _model_and_images(paths)
     foreign = open_foreign([model], labels, mean, std, time_limit)
     classifier = foreign[0] if foreign else Classifier(model, verify=verify)
-    batch = FOREIGN_BATCH if foreign else BATCH
+    batch = foreign[0].batch if foreign else BATCH
     policies: tuple[Any, Any] = INVERT[invert], fit
     if fit == "mnist" and classifier.spec.channels != 1:
         raise typer.BadParameter("--fit mnist is for models of grey images, this one takes colour: --fit resize")
@@ -154,11 +155,27 @@ def _progress(shown: bool) -> Iterator[Callable[[int, int], None]]:
 
 
 def _model_and_images(paths: list[Path]) -> tuple[Path, list[Path]]:
-    if not paths[0].name.endswith(MODEL_SUFFIXES):
+    named = paths[0].name.endswith(MODEL_SUFFIXES)
+    for path in paths[named:]:
+        _refuse_model(path)
+    if not named:
         return _latest_model(), paths
     if len(paths) == 1:
         raise typer.BadParameter("give one or more images after the model")
     return paths[0], paths[1:]
+
+
+def _refuse_model(path: Path) -> None:
+    """Raise for what stands among the images and is a model: the answers would be another one's."""
+    from lenet_edge.runs import RUNS
+    from lenet_edge_exporters.formats import is_export
+    from lenet_edge_runtime.shared_library import is_library
+
+    run = path if path.exists() else RUNS / path
+    if (run / "run.json").is_file():
+        raise typer.BadParameter(f"{path} is a run: name a file of it, from {run}/export; {MODELS}")
+    if is_export(path) or is_library(path):
+        raise typer.BadParameter(f"{path} is no image: {MODELS}")
 
 
 def _latest_model() -> Path:

@@ -14,8 +14,6 @@ from lenet_edge.report.charts import Dot, scatter
 from lenet_edge.report.findings import Findings
 from lenet_edge.report.markup import Content, Markup, join, tag
 
-LATENCY = " Latency: median of one image on one thread, with its interval."
-
 
 def files(found: Findings) -> Markup:
     """The exported files: table, accuracy against latency, sizes."""

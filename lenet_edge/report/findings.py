@@ -63,6 +63,7 @@ def gather(run: Run, data_dir: Path | None, plan: BenchPlan | None) -> Findings:
     evaluation = evaluate(run_model(run), record.spec, data, name=name, format_name=PYTORCH, mistakes=MISTAKES)
     files = _files_of(run)
     verification = verify(files, run, data, None, same_weights=True) if files else None
+    contents = {path: read_content(path) for path in (run.weights_path, *files)}
     timings: list[BenchRow] = []
     if plan is not None and files:
         timings = bench(files, run, data.test_pixels[:1000], batches=[1], threads=[1], plan=plan)
@@ -72,8 +73,8 @@ def gather(run: Run, data_dir: Path | None, plan: BenchPlan | None) -> Findings:
         data=data,
         evaluation=evaluation,
         filters=first_filters(load_net(run, record), record, data),
-        file_sizes={PYTORCH: run.weights_path.stat().st_size, **{path.name: size_of(path) for path in files}},
-        file_sha256s={path.name: sha256_of(read_content(path)) for path in (run.weights_path, *files)},
+        file_sizes={path.name if path in files else PYTORCH: size_of(content) for path, content in contents.items()},
+        file_sha256s={path.name: sha256_of(content) for path, content in contents.items()},
         # Files are known by their names alone: a path would tell where the report was made.
         verification=verification and _without_folders(verification),
         timings=[row if row.format == PYTORCH else replace(row, path=Path(row.path).name) for row in timings],

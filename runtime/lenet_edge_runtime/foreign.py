@@ -5,6 +5,7 @@ size, float32 (normalised) or uint8 (raw pixels); an output that is float [batch
 The file is only ever run in a child process under limits (`guard.py`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from lenet_edge_runtime.latency import Timing
 from lenet_edge_runtime.spec import ModelSpec
 
 MAX_BATCH = 1024  # that a file may insist on
+IMAGES_A_CALL = 4096  # each call costs a process
+VALUES_A_CALL = 2**26  # 256 MiB as float32, of which parent and child hold a few copies
 PROBES = 4  # images that show whether a file gives logits or probabilities
 # A softmax whose output was quantized in steps of 1/256 is off by half a step a class.
 PROBABILITY_TOLERANCE = 0.02
@@ -119,12 +122,21 @@ class ForeignClassifier:
             images = (pixels.astype(np.float32) / np.float32(255) - mean) / std
         return images if self.input.layout == "NCHW" else images.transpose(0, 2, 3, 1)
 
+    @property
+    def batch(self) -> int:
+        """How many images one child process is given: many of a few pixels, few of many."""
+        return max(1, min(IMAGES_A_CALL, VALUES_A_CALL // math.prod(self.spec.pixel_shape)))
+
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run raw pixels, uint8 [n, c, h, w]; return the logits, float32 [n, classes].
+        """Run raw pixels, uint8 [n, c, h, w], in batches; return the logits, float32 [n, classes].
 
         A file that gives probabilities (non-negative rows that sum to 1 on every probe image) is given back their
         logarithm: softmax makes the same probabilities of it again.
         """
+        starts = range(0, max(1, len(pixels)), self.batch)
+        return np.concatenate([self._ask(pixels[start : start + self.batch]) for start in starts])
+
+    def _ask(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         images = self.feed(np.concatenate([self._probes(), pixels]))
         _, rows = self.guard.ask("run", [self.path], [images], classes=len(self.spec.labels))
         assert rows is not None

@@ -27,7 +27,7 @@ from lenet_edge_runtime.errors import ModelFileError
 class Limits:
     """What a foreign file may use. An image classifier for a device is far below all of them."""
 
-    seconds: float = 25.0  # of wall clock, for all that one guard runs: with what comes around it below 30
+    seconds: float = 25.0  # of wall clock, for all children of one guard together: with what comes around them below 30
     memory_bytes: int = 4 * 2**30  # of address space, on systems that limit it (Linux; not Windows, not macOS)
     file_bytes: int = 256 * 2**20
     nodes: int = 2000  # ResNet-152 has 515
@@ -35,11 +35,11 @@ class Limits:
 
 
 class Guard:
-    """Starts the children; their time together is limited, counted from when the guard was made."""
+    """Starts the children; their time together is limited, and what the parent does between them costs none of it."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        self._end = time.monotonic() + self.limits.seconds
+        self._left = self.limits.seconds
 
     def ask(
         self, verb: str, paths: Sequence[Path], arrays: Sequence[NDArray[np.generic]] = (), **fields: int
@@ -60,7 +60,7 @@ class Guard:
         content.seek(0, io.SEEK_END)
         for array in arrays:
             np.lib.format.write_array(content, np.ascontiguousarray(array), allow_pickle=False)
-        left = self._end - time.monotonic()
+        start = time.monotonic()
         try:
             child = subprocess.run(
                 # -P: a folder that happens to hold a numpy.py is not where the child imports from.
@@ -69,11 +69,13 @@ class Guard:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=child_environment(),
-                timeout=max(left, 0.001),
+                timeout=max(self._left, 0.001),
                 check=False,
             )
         except subprocess.TimeoutExpired:
             raise ModelFileError(self._too_slow(names)) from None
+        finally:
+            self._left -= time.monotonic() - start
         if child.returncode == -getattr(signal, "SIGXCPU", 0) != 0:
             raise ModelFileError(self._too_slow(names))
         return _answer(child, names)

@@ -27,4 +27,9 @@ def bind_io(path: Path, pixels: NDArray[np.uint8], threads: int = 1) -> Callable
     binding.bind_ortvalue_input(session.get_inputs()[0].name, onnxruntime.OrtValue.ortvalue_from_numpy(fed))
     binding.bind_output("logits", "cpu")
     run = session.run_with_iobinding
-    return lambda: run(binding)
+
+    def call() -> object:
+        return run(binding)
+
+    call.__dict__["images"] = fed  # which onnxruntime reads from, and 1.20 holds no reference to
+    return call

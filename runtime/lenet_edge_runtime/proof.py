@@ -68,7 +68,7 @@ class KnownAnswers:
             pixels = np.frombuffer(_unpack(fields["pixels"], count), np.uint8).reshape(shape)
             logits = np.frombuffer(_unpack(fields["logits"], 4 * 1000 * shape[0]), "<f4").reshape(shape[0], -1)
             return cls(pixels, logits.astype(np.float32), float(fields["tolerance"]))
-        except (KeyError, TypeError, ValueError, IndexError, zlib.error) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError, zlib.error) as error:
             raise ModelFileError(f"the file's known answers are damaged ({error}); export it again") from error
 
     def greatest_difference(self, run: Run) -> float:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 MAX_MODEL_BYTES = 512 * 2**20
 
 
-def open_session(path: Path | str, threads: int = 1, *, optimised: Path | None = None) -> onnxruntime.InferenceSession:
+def open_session(path: Path | str, threads: int = 1) -> onnxruntime.InferenceSession:
     """Open an ONNX or ORT file on the CPU, see `open_content`; raises ModelFileError for one that is missing too."""
-    return open_content(read_model(path), str(path), threads, optimised=optimised)
+    return open_content(read_model(path), str(path), threads)
 
 
 def open_content(
@@ -27,7 +27,7 @@ def open_content(
     One thread is the default because two spinning ones gave a p99 of 4.2 ms and kept 87 % of a core busy at 50
     requests a second. `provider` runs the whole model, or ProviderError says that it does not: onnxruntime itself
     would give to the CPU what another provider cannot run. Raises ModelFileError for what is no model; `name` is what
-    errors call it.
+    errors call it. The graph that is run, after onnxruntime's own rewriting, is written to `optimised`.
     """
     import onnxruntime  # 0.4 s, which `lenet-edge --help` need not wait for
 

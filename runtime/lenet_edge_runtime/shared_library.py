@@ -44,10 +44,6 @@ class SharedLibrary:
         self.input = ("uint8", self.spec.pixel_shape)
         self._scratch_bytes = int(self.metadata[SCRATCH])
 
-    def run(self, images: Images) -> NDArray[np.float32]:
-        """The logits, float32 [n, classes], of raw pixels, uint8 [n, channels, height, width]."""
-        return self.logits(images)
-
     def logits(self, pixels: Images) -> NDArray[np.float32]:
         """Run raw pixels, uint8 [n, channels, height, width]; return the logits, float32 [n, classes]."""
         if pixels.dtype != np.uint8 or pixels.shape[1:] != self.spec.pixel_shape:
@@ -55,6 +51,8 @@ class SharedLibrary:
         call, found = self._bound(pixels)
         call()
         return found
+
+    run = logits  # as an engine, see `engines.py`
 
     def bind(self, pixels: Images) -> Callable[[], object]:
         """The bare calls on `pixels`, one an image, for timing."""

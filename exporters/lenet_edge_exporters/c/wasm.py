@@ -24,7 +24,7 @@ from lenet_edge_runtime import proof
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.spec import PREFIX
 
-MODULE, LOADER, METADATA = "lenet.wasm", "lenet.mjs", "lenet.json"
+FILES = MODULE, LOADER, METADATA = "lenet.wasm", "lenet.mjs", "lenet.json"
 NODE_SCRIPT = """
 import { load } from "./lenet.mjs";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -62,7 +62,7 @@ def is_sealed(files: Mapping[str, bytes]) -> bool:
 def read(path: Path) -> tuple[dict[str, bytes], dict[str, str]]:
     """A folder's files by name, and its metadata; raises ModelFileError for another folder."""
     try:
-        files = {name: (path / name).read_bytes() for name in (MODULE, LOADER, METADATA)}
+        files = {name: (path / name).read_bytes() for name in FILES}
         return files, dict(json.loads(files[METADATA]))
     except (OSError, ValueError, TypeError) as error:
         raise ModelFileError(f"{path} is no folder of the wasm export ({error})") from error
