@@ -101,19 +101,17 @@ def test_port_that_is_taken(folder: Path, cli: CommandLine) -> None:
     assert f"port {port} cannot be used (Address already in use); choose another by --port, or 0" in message
 
 
+def _heeding_ctrl_c() -> None:
+    """As in a terminal: what a shell starts in the background, these tests perhaps, ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_it_prints_its_address_and_ends_quietly(as_json: bool, folder: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "lenet_edge",
-        "serve",
-        str(folder),
-        "--port",
-        "0",
-        *(["--json"] if as_json else []),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "lenet_edge", "serve", str(folder), "--port", "0"] + ["--json"] * as_json
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_heeding_ctrl_c
+    ) as process:
         try:
             assert process.stderr is not None
             assert process.stderr.readline() == "Ctrl-C ends it\n"
