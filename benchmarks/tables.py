@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lenet_edge.benchmarking import BenchPlan, BenchRow, bench, describe_bench_host
+from lenet_edge.benchmarking import BenchPlan, BenchRow, bench, describe_bench_host, timeable
 from lenet_edge.comparison import Verdict
 from lenet_edge.console import kilobytes, percent
 from lenet_edge.datasets import ImageData
@@ -53,8 +53,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def measure(run: Run, data: ImageData, plan: BenchPlan) -> tuple[Verification, list[BenchRow]]:
-    """All exported files of a run: accuracy on the whole test set, latency at batch 1 with one thread."""
-    files = exported_files(run)
+    """A run's exported files, if they can be timed: accuracy on the whole test set, latency at batch 1, one thread."""
+    files = timeable(exported_files(run))
     verification = verify(files, run, data, max_drop_pp=100, same_weights=True)  # the table shows; it is no gate
     return verification, bench(files, run, data.test_pixels[:TIMED_IMAGES], batches=[1], threads=[1], plan=plan)
 

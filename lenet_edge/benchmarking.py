@@ -104,6 +104,11 @@ def bench(
     return rows
 
 
+def timeable(files: Sequence[Path]) -> list[Path]:
+    """Those of exported files that run in this process: a call into another one is no measure of a network."""
+    return [path for path in files if format_of(path).backend != "node"]
+
+
 def bench_foreign(
     classifiers: Sequence[ForeignClassifier], *, batches: list[int], threads: list[int], plan: BenchPlan
 ) -> list[BenchRow]:
@@ -141,7 +146,15 @@ def describe_bench_host() -> dict[str, Any]:
 
 
 def open_call(path: Path, images: NDArray[np.uint8], threads: int, api: Api) -> Callable[[], object]:
-    """Open an exported file and return its bare call on `images`; `api` is onnxruntime's, other backends have one."""
+    """Open an exported file and return its bare call on `images`; `api` is onnxruntime's, other backends have one.
+
+    Raises ModelFileError for a file that is run in another process.
+    """
+    if not timeable([path]):
+        raise ModelFileError(
+            f"{path} is run by Node in a process of its own, whose start is all that could be timed here; "
+            f"'lenet-edge export {path} --web DIR --engine wasm' shows its time in a browser"
+        )
     if api == "io-binding" and format_of(path).backend == "onnxruntime":
         return bind_io(path, images, threads)
     return open_file(path, threads)[1].bind(images)

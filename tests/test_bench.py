@@ -16,11 +16,11 @@ from PIL import Image
 from conftest import CommandLine, exported
 from lenet_edge.bench_report import compiled
 from lenet_edge.bench_results import BenchResults, compare_results, remarks_on
-from lenet_edge.benchmarking import BenchPlan, BenchRow, bench, known_images
+from lenet_edge.benchmarking import BenchPlan, BenchRow, bench, known_images, open_call, timeable
 from lenet_edge.memory import measure_memory
 from lenet_edge.runs import Run
 from lenet_edge.self_test import judge, run_self_test
-from lenet_edge_runtime.errors import ResultsError
+from lenet_edge_runtime.errors import ModelFileError, ResultsError
 from lenet_edge_runtime.latency import Opener, Ratio
 
 QUICK = ("--rounds", "8", "--calls", "5", "--no-memory")
@@ -65,6 +65,13 @@ def test_self_test_compares_a_file_with_its_bytes(digits_run: Run) -> None:
     found = run_self_test(path, known_images([path]), batch=1, threads=1, plan=BenchPlan(8, 5, 2), repeats=3)
     assert found.repeats == len(found.ratios) == 3
     assert all(0.2 < ratio.value < 5 for ratio in found.ratios)
+
+
+def test_what_runs_in_another_process_is_not_timed() -> None:
+    wasm, onnx = Path("net-wasm"), Path("net.onnx")
+    assert timeable([onnx, wasm]) == [onnx]
+    with pytest.raises(ModelFileError, match=r"net-wasm is run by Node .*; 'lenet-edge export net-wasm --web DIR"):
+        open_call(wasm, np.zeros((1, 1, 8, 8), np.uint8), 1, "run")
 
 
 def test_self_test_copies_a_folder(c_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from conftest import EVERYWHERE, CommandLine, exported
+from lenet_edge.benchmarking import PYTORCH, BenchPlan, bench, describe_bench_host
 from lenet_edge.datasets import ImageData
 from lenet_edge.report import page
 from lenet_edge.report.charts import LABEL_HEIGHT, Dot, scatter
@@ -198,6 +199,17 @@ def test_a_file_that_fails_the_gate_is_named(findings: Findings) -> None:
     remark = f"may lose more than {checked.max_drop_pp:g} pp: failed the gate"
     assert found.text.count(remark) == 1
     assert found.text.index(remark) == found.text.index(exported_name(findings, "int8")) + 1
+
+
+def test_a_file_that_cannot_be_timed_stands_in_the_table_alone(digits_run: Run, findings: Findings) -> None:
+    files = [exported(digits_run, name) for name in ("onnx", "int8")]
+    plan = BenchPlan(rounds=8, calls=5, memory=False)
+    rows = bench(files, digits_run, findings.data.test_pixels[:4], batches=[1], threads=[1], plan=plan)
+    timings = [row if row.format == PYTORCH else replace(row, path=Path(row.path).name) for row in rows]
+    html = page.render(replace(findings, timings=timings, host=describe_bench_host()))
+    plot = html[html.index('id="trade-off') :].split("</svg>")[0]
+    assert exported_name(findings, "ort") in check(html).text
+    assert ("onnx: " in plot, "int8: " in plot, "ort: " in plot) == (True, True, False)
 
 
 def exported_name(findings: Findings, format_name: str) -> str:

@@ -92,15 +92,13 @@ def run(
 
 def _contenders(files: list[Path] | None, run: Path | None, data_dir: Path | None) -> tuple[Any, list[Path], Any]:
     """The run beside whose PyTorch model files are timed (None without it or torch), the files, and images."""
-    from lenet_edge.benchmarking import known_images
+    from lenet_edge.benchmarking import known_images, timeable
     from lenet_edge.exported import exported_files, run_of
     from lenet_edge.runs import find_run
     from lenet_edge_exporters.formats import format_of
 
     found = run_of(files[0]) if files and run is None else find_run(run)
-    chosen = files or exported_files(found)  # type: ignore[arg-type]  # without files find_run found one
-    if not files:  # a call into another process is no measure of a network
-        chosen = [path for path in chosen if format_of(path).backend != "node"]
+    chosen = files or timeable(exported_files(found))  # type: ignore[arg-type]  # without files find_run found one
     if found is not None and find_spec("torch"):
         from lenet_edge.reference import load_run_data
 

@@ -128,7 +128,7 @@ def _trade_off(found: Findings) -> Markup:
     latency = {row.path: row.p50_us for row in found.timings}
     reference = checked.reference_accuracy
     dots = [Dot("PyTorch", "dot quiet", latency[PYTORCH], reference, reference, reference)]
-    dots += [_dot(item, reference, latency[item.path]) for item in checked.verdicts]
+    dots += [_dot(item, reference, latency[item.path]) for item in checked.verdicts if item.path in latency]
     described = "; ".join(f"{dot.name}: {percent(dot.y)}, {dot.x:.1f} microseconds" for dot in dots)
     lowest, highest = min(dot.y_low for dot in dots), max(dot.y_high for dot in dots)
     digits = int(np.clip(np.ceil(-np.log10(max(100 * (highest - lowest), 1e-3) / 4)), 0, 3))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lenet_edge.benchmarking import PYTORCH, BenchPlan, BenchRow, bench, describe_bench_host
+from lenet_edge.benchmarking import PYTORCH, BenchPlan, BenchRow, bench, describe_bench_host, timeable
 from lenet_edge.datasets import ImageData
 from lenet_edge.evaluation import Evaluation, evaluate
 from lenet_edge.exported import exported_files
@@ -66,7 +66,7 @@ def gather(run: Run, data_dir: Path | None, plan: BenchPlan | None) -> Findings:
     contents = {path: read_content(path) for path in (run.weights_path, *files)}
     timings: list[BenchRow] = []
     if plan is not None and files:
-        timings = bench(files, run, data.test_pixels[:1000], batches=[1], threads=[1], plan=plan)
+        timings = bench(timeable(files), run, data.test_pixels[:1000], batches=[1], threads=[1], plan=plan)
     return Findings(
         record=record,
         history=read_history(run) if run.history_path.is_file() else [],
