@@ -544,6 +544,12 @@ def test_folder_that_disagrees_is_not_left_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_compiler_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "nosuchcc")
+    with pytest.raises(CompilerError, match=r"nosuchcc cannot be run \(No such file or directory\); name .* by \$CC"):
+        toolchain.compile_c([tmp_path / "lenet.c"], tmp_path / "lenet.o", ["-c"])
+
+
 def test_without_a_compiler_the_message_names_the_fix(on_digits: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)

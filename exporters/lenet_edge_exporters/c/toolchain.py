@@ -45,7 +45,10 @@ def compile_c(
 ) -> Path:
     """Compile and return `output`; raises CompilerError with the first complaint of the compiler or the linker."""
     command = [*(compiler or find_compiler()), *STANDARD, *options, *map(str, sources), *libraries, "-o", str(output)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise CompilerError(f"{command[0]} cannot be run ({error.strerror}); name a C compiler by $CC") from None
     if done.returncode:
         complaints = (line for line in done.stderr.splitlines() if "error" in line or "overflowed" in line)
         said = next(complaints, done.stderr.strip())
