@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lenet_edge.datasets import ImageData
-from lenet_edge.exporting import export_job
-from lenet_edge.reference import load_net
-from lenet_edge.runs import Run
+from lenet_edge.artefacts.exporting import export_job
+from lenet_edge.data.datasets import ImageData
+from lenet_edge.runs.reference import load_net
+from lenet_edge.runs.run import Run
 from lenet_edge_exporters import FORMATS
 from lenet_edge_exporters.atomic import write_folder
 from lenet_edge_exporters.c import toolchain

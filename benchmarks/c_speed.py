@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lenet_edge.benchmarking import describe_bench_host
-from lenet_edge.exporting import export_job
-from lenet_edge.reference import load_run_data
-from lenet_edge.runs import Run, find_run
+from lenet_edge.artefacts.exporting import export_job
+from lenet_edge.bench.measuring import describe_bench_host
+from lenet_edge.runs.reference import load_run_data
+from lenet_edge.runs.run import Run, find_run
 from lenet_edge_exporters import FORMATS
 from lenet_edge_exporters.atomic import write_folder
 from lenet_edge_exporters.c import emulation, toolchain

@@ -28,9 +28,9 @@ from backends import (
     torch_contenders,
 )
 from lenet_edge.console import percent
-from lenet_edge.exported import exported_files
-from lenet_edge.reference import load_run_data, run_model
-from lenet_edge.runs import find_run
+from lenet_edge.runs.exported import exported_files
+from lenet_edge.runs.reference import load_run_data, run_model
+from lenet_edge.runs.run import find_run
 from lenet_edge_exporters import FORMATS
 from lenet_edge_exporters.formats import format_of
 from lenet_edge_runtime.errors import GateError, ModelFileError

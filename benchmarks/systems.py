@@ -3,8 +3,9 @@
     lenet-edge compare RECIPE... --dataset mnist --seeds 3 --out studies/mnist
     python benchmarks/systems.py studies/mnist studies/fashion-mnist
 
-Evaluates every finished run of the studies on the test set, writes lenet_edge/measured.csv (one row a run, what
-`lenet-edge recipes` shows), exports each recipe's first run and verifies the files, and prints the README's tables.
+Evaluates every finished run of the studies on the test set, writes measured.csv in lenet_edge/networks (one row a
+run, what `lenet-edge recipes` shows), exports each recipe's first run and verifies the files, and prints the README's
+tables.
 """
 
 import argparse
@@ -18,19 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lenet_edge import measured
-from lenet_edge.calibration import Int8Plan
+from lenet_edge.artefacts.calibration import Int8Plan
+from lenet_edge.artefacts.exporting import export_run
 from lenet_edge.console import percent
-from lenet_edge.datasets import ImageData
-from lenet_edge.evaluation import Evaluation, evaluate
-from lenet_edge.exported import exported_files
-from lenet_edge.exporting import export_run
-from lenet_edge.models import build_model, deployed_parameters, multiply_accumulates
-from lenet_edge.recipes import RECIPES
-from lenet_edge.reference import load_run_data, run_model
-from lenet_edge.runs import Run
-from lenet_edge.studies import settings_of
-from lenet_edge.verification import Verdict, verify
+from lenet_edge.data.datasets import ImageData
+from lenet_edge.evaluation.evaluation import Evaluation, evaluate
+from lenet_edge.evaluation.run_verification import Verdict, verify
+from lenet_edge.networks import measured
+from lenet_edge.networks.models import build_model, deployed_parameters, multiply_accumulates
+from lenet_edge.networks.recipes import RECIPES
+from lenet_edge.runs.exported import exported_files
+from lenet_edge.runs.reference import load_run_data, run_model
+from lenet_edge.runs.run import Run
+from lenet_edge.studies.studies import settings_of
 from lenet_edge_exporters import atomic
 from lenet_edge_exporters.formats import read_content, size_of
 

@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lenet_edge.benchmarking import BenchPlan, BenchRow, bench, describe_bench_host, timeable
-from lenet_edge.comparison import Verdict
+from lenet_edge.bench.measuring import BenchPlan, BenchRow, bench, describe_bench_host, timeable
 from lenet_edge.console import kilobytes, percent
-from lenet_edge.datasets import ImageData
-from lenet_edge.exported import exported_files
-from lenet_edge.reference import load_run_data
-from lenet_edge.runs import Run, find_run
-from lenet_edge.verification import Verification, verify
+from lenet_edge.data.datasets import ImageData
+from lenet_edge.evaluation.comparison import Verdict
+from lenet_edge.evaluation.run_verification import Verification, verify
+from lenet_edge.runs.exported import exported_files
+from lenet_edge.runs.reference import load_run_data
+from lenet_edge.runs.run import Run, find_run
 
 TIMED_IMAGES = 1000  # of the test set; the first is the one that is timed, all of them are compared afterwards
 COLUMNS = (

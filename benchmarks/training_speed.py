@@ -26,12 +26,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from lenet_edge.datasets import ImageData, load_dataset
-from lenet_edge.models import build_model, multiply_accumulates
-from lenet_edge.recipes import RECIPES
-from lenet_edge.trainer import Trainer
-from lenet_edge.training import start_record
-from lenet_edge.watching import Watcher
+from lenet_edge.data.datasets import ImageData, load_dataset
+from lenet_edge.networks.models import build_model, multiply_accumulates
+from lenet_edge.networks.recipes import RECIPES
+from lenet_edge.training.trainer import Trainer
+from lenet_edge.training.training import start_record
+from lenet_edge.training.watcher import Watcher
 from lenet_edge_runtime.host import describe_host
 
 RECIPE = RECIPES["lenet5-classic-reported"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lenet_edge_runtime.foreign import ForeignClassifier
+    from lenet_edge_runtime.foreign_classifier import ForeignClassifier
 
 MAX_SECONDS = 86_400.0  # a day: the limits of the child process are no infinite ones
 MAX_SEED = 2**64 - 1  # that torch takes
@@ -73,9 +73,9 @@ def open_foreign(
 
     Without any of the options the list is empty: the files are ours. Contradictions are usage errors.
     """
-    from lenet_edge.foreign import read_labels
+    from lenet_edge.evaluation.foreign_accuracy import read_labels
     from lenet_edge_runtime.classifier import carries_spec
-    from lenet_edge_runtime.foreign import ForeignClassifier
+    from lenet_edge_runtime.foreign_classifier import ForeignClassifier
     from lenet_edge_runtime.guard import Guard, Limits
 
     if labels is None:

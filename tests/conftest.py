@@ -2,50 +2,18 @@
 
 import os
 import shutil
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
-from lenet_edge.datasets import DATA_VARIABLE, ImageData, load_dataset
-from lenet_edge.exporting import export_run
-from lenet_edge.recipes import RECIPES
-from lenet_edge.runs import Run
-from lenet_edge.training import start_record, train
-from lenet_edge.watching import Watcher
+from command_line import CommandLine
+from lenet_edge.artefacts.exporting import export_run
+from lenet_edge.data.datasets import DATA_VARIABLE, ImageData, load_dataset
+from lenet_edge.runs.run import Run
 from lenet_edge.web.engines import ENGINES
-from lenet_edge_exporters import FORMATS
 from lenet_edge_exporters.c import toolchain
-from lenet_edge_runtime import ModelSpec
-
-# Formats that Python alone makes and runs; C and WebAssembly need compilers, and have tests of their own.
-EVERYWHERE = [name for name, row in FORMATS.items() if row.backend not in ("c", "node")]
-EPOCHS = 12  # about a hundred steps: enough for 97 % of the digits
-
-
-@dataclass(frozen=True)
-class CommandLine:
-    """Runs `lenet-edge` in this process, as a user would see it."""
-
-    folder: Path
-
-    def __call__(self, *arguments: str | Path) -> Result:
-        from lenet_edge.cli import app
-
-        return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-    def fails(self, *arguments: str | Path, code: int = 1) -> str:
-        """Run a command that has to fail; return its one line on stderr."""
-        result = self(*arguments)
-        assert result.exit_code == code, result.output
-        assert result.stdout == ""
-        lines = result.stderr.strip().splitlines()
-        assert len(lines) == 1, result.stderr
-        assert "Traceback" not in result.output
-        return lines[0]
+from trained_runs import exported, make_run
 
 
 @pytest.fixture
@@ -119,32 +87,3 @@ def real_data() -> Path:
     if not folder:
         pytest.skip(f"{DATA_VARIABLE} names no folder with the official MNIST and Fashion-MNIST files")
     return Path(folder)
-
-
-def make_run(folder: Path, recipe: str, data: ImageData, epochs: int = EPOCHS) -> Run:
-    folder.mkdir(parents=True)
-    run = Run(folder)
-    run.write(start_record(RECIPES[recipe], data, device="cpu", threads=1, epochs=epochs))
-    train(run, data, Watcher())
-    export_run(run, EVERYWHERE, max_drop_pp=100)  # what the gate does is tested apart
-    return run
-
-
-def exported(run: Run, format_name: str) -> Path:
-    (path,) = (
-        path
-        for path in run.export_folder.iterdir()
-        if path.name.removeprefix(f"{run.read().recipe.name}-digits") == FORMATS[format_name].suffix
-    )
-    return path
-
-
-def small_digits(data: ImageData, images: int) -> ImageData:
-    """The first images of each part: for tests in which training is only a means."""
-    order = np.argsort(np.arange(images) % 10, kind="stable")
-    by_class = np.concatenate([np.flatnonzero(data.train_labels == label)[: images // 10] for label in range(10)])
-    chosen = by_class[order]
-    return replace(data, train_pixels=data.train_pixels[chosen], train_labels=data.train_labels[chosen])
-
-
-GREY_SPEC = ModelSpec(tuple("0123456789"), 28, 28, (0.1307,), (0.3081,), padding=2, polarity="light-on-dark")

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from lenet_edge.datasets import load_dataset
+from lenet_edge.data.datasets import load_dataset
 
 data = load_dataset(sys.argv[1])
 firsts = [int(np.flatnonzero(data.test_labels == label)[0]) for label in range(len(data.labels))]

@@ -4,7 +4,7 @@
 >>> export(job, "int8", Path("net.int8.onnx"), torch_model(net, spec).logits(check_pixels))  # doctest: +SKIP
 """
 
+from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_exporters.formats import FORMATS, Artifact, Format, export, open_file
-from lenet_edge_exporters.job import ExportJob, LoadedModel
 
 __all__ = ["FORMATS", "Artifact", "ExportJob", "Format", "LoadedModel", "export", "open_file"]

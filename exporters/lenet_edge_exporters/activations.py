@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters import folding
-from lenet_edge_exporters.job import Images
+from lenet_edge_exporters.export_job import Images
 from lenet_edge_exporters.onnx import OUTPUT
 from lenet_edge_runtime.errors import GateError
 from lenet_edge_runtime.sessions import open_content

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lenet_edge_exporters import atomic, c, int8, onnx, ort, pt2, torchscript
 from lenet_edge_exporters.c import folder, wasm
-from lenet_edge_exporters.job import ExportJob, LoadedModel, Measurement
+from lenet_edge_exporters.export_job import ExportJob, LoadedModel, Measurement
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.classifier import SPEC_MARK
 from lenet_edge_runtime.errors import GateError, ModelFileError

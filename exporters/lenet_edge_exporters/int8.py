@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lenet_edge_exporters import activations, executed, folding
-from lenet_edge_exporters.job import CalibrationMethod, ExportJob, Images, Int8Options, Layers
+from lenet_edge_exporters.export_job import CalibrationMethod, ExportJob, Images, Int8Options, Layers
 from lenet_edge_exporters.layers import chosen_layers, layers_of, left_in_float
 from lenet_edge_exporters.onnx import INPUT, OUTPUT, build, serialise
 from lenet_edge_exporters.pixel_blocks import widen_first_convolution

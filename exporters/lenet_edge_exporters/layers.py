@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lenet_edge_exporters.job import Layers
+from lenet_edge_exporters.export_job import Layers
 
 if TYPE_CHECKING:
     import onnx

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lenet_edge_exporters import folding
-from lenet_edge_exporters.job import DEFAULT_OPSET, ExportJob, LoadedModel
+from lenet_edge_exporters.export_job import DEFAULT_OPSET, ExportJob, LoadedModel
 from lenet_edge_exporters.known_answers import answer_images
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.classifier import Classifier

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lenet_edge_exporters.job import ExportJob, LoadedModel
+from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_exporters.onnx import build, evidence, serialise
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.classifier import Classifier

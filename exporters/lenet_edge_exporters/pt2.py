@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenet_edge_exporters.job import ExportJob, LoadedModel
+from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.sessions import read_model
 

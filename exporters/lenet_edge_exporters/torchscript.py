@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lenet_edge_exporters.job import ExportJob, LoadedModel
+from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_runtime.errors import ModelFileError
 
 METADATA_ENTRY = "lenet_edge.json"

@@ -20,8 +20,8 @@ from lenet_edge.options import (
 )
 
 if TYPE_CHECKING:
-    from lenet_edge.bench_results import BenchResults
-    from lenet_edge.benchmarking import BenchPlan
+    from lenet_edge.bench.measuring import BenchPlan
+    from lenet_edge.bench.results import BenchResults
 
 NAME = "bench"
 
@@ -58,8 +58,8 @@ def run(
     Example: lenet-edge bench --batch 1,64
     """
     batches, thread_counts = _counts("--batch", batch), _counts("--threads", threads)
-    from lenet_edge.bench_results import BenchResults
-    from lenet_edge.benchmarking import APIS, BenchPlan, bench, bench_foreign, describe_bench_host
+    from lenet_edge.bench.measuring import APIS, BenchPlan, bench, bench_foreign, describe_bench_host
+    from lenet_edge.bench.results import BenchResults
 
     if api not in APIS:
         raise typer.BadParameter(f"--api is one of {', '.join(APIS)}; got {api!r}")
@@ -84,7 +84,7 @@ def run(
     if out:
         results.write(out)
     if plot:
-        from lenet_edge.bench_plot import draw_bench
+        from lenet_edge.bench.plot import draw_bench
 
         draw_bench(rows, host, plot)
     return _show(results, earlier, as_json)
@@ -92,15 +92,15 @@ def run(
 
 def _contenders(files: list[Path] | None, run: Path | None, data_dir: Path | None) -> tuple[Any, list[Path], Any]:
     """The run beside whose PyTorch model files are timed (None without it or torch), the files, and images."""
-    from lenet_edge.benchmarking import known_images, timeable
-    from lenet_edge.exported import exported_files, run_of
-    from lenet_edge.runs import find_run
+    from lenet_edge.bench.measuring import known_images, timeable
+    from lenet_edge.runs.exported import exported_files, run_of
+    from lenet_edge.runs.run import find_run
     from lenet_edge_exporters.formats import format_of
 
     found = run_of(files[0]) if files and run is None else find_run(run)
     chosen = files or timeable(exported_files(found))  # type: ignore[arg-type]  # without files find_run found one
     if found is not None and find_spec("torch"):
-        from lenet_edge.reference import load_run_data
+        from lenet_edge.runs.reference import load_run_data
 
         return found, chosen, load_run_data(found, found.read(), data_dir).test_pixels[:1000]
     if not files:
@@ -111,8 +111,8 @@ def _contenders(files: list[Path] | None, run: Path | None, data_dir: Path | Non
 def _self_test(
     files: list[Path], images: Any, batches: list[int], threads: list[int], plan: "BenchPlan", host: Any, as_json: bool
 ) -> None:
-    from lenet_edge.bench_report import busy, print_self_tests
-    from lenet_edge.self_test import run_self_test
+    from lenet_edge.bench.self_test import run_self_test
+    from lenet_edge.bench.tables import busy, print_self_tests
     from lenet_edge_runtime.errors import GateError
     from lenet_edge_runtime.resampling import CALL_LEVEL, minimum_rounds
 
@@ -138,8 +138,8 @@ def _self_test(
 
 
 def _show(results: "BenchResults", earlier: "BenchResults | None", as_json: bool) -> None:
-    from lenet_edge.bench_report import print_bench, print_changes
-    from lenet_edge.bench_results import compare_results, remarks_on
+    from lenet_edge.bench.results import compare_results, remarks_on
+    from lenet_edge.bench.tables import print_bench, print_changes
 
     changes = compare_results(results, earlier) if earlier else []
     remarks = remarks_on(results, earlier, changes) if earlier else []

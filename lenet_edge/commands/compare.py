@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from lenet_edge import console
+from lenet_edge.networks.recipes import find_recipe
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
-from lenet_edge.recipes import find_recipe
 
 NAME = "compare"
 
@@ -35,13 +35,13 @@ def run(
     """
     import torch
 
-    from lenet_edge import distributed
-    from lenet_edge.datasets import load_dataset
-    from lenet_edge.following import follow
-    from lenet_edge.job_pool import train_all
-    from lenet_edge.studies import STUDIES, Study
-    from lenet_edge.study_results import conclude
-    from lenet_edge.training import start_record
+    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.studies.conclusion import conclude
+    from lenet_edge.studies.process_pool import train_all
+    from lenet_edge.studies.studies import STUDIES, Study
+    from lenet_edge.training import distributed
+    from lenet_edge.training.follower import follow
+    from lenet_edge.training.training import start_record
 
     if jobs > 1 and distributed.processes() > 1:
         raise typer.BadParameter("under torchrun each training has all processes; leave out --jobs")

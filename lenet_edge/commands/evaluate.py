@@ -47,7 +47,7 @@ def run(
 
     Example: lenet-edge evaluate lenet5-mnist.int8.onnx --dataset mnist
     """
-    from lenet_edge.evaluation import evaluate
+    from lenet_edge.evaluation.evaluation import evaluate
 
     foreign = open_foreign([model] if model else [], labels, mean, std, time_limit)
     if foreign:
@@ -70,10 +70,10 @@ def _is_file(path: Path) -> bool:
 
 
 def _open_run(given: Path | None, dataset: str | None, data_dir: Path | None) -> tuple[str, str, Any, Any, Any]:
-    from lenet_edge.benchmarking import PYTORCH
-    from lenet_edge.datasets import load_dataset
-    from lenet_edge.reference import load_run_data, run_model
-    from lenet_edge.runs import find_run
+    from lenet_edge.bench.measuring import PYTORCH
+    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.runs.reference import load_run_data, run_model
+    from lenet_edge.runs.run import find_run
 
     found = find_run(given)
     record = found.read()
@@ -82,8 +82,8 @@ def _open_run(given: Path | None, dataset: str | None, data_dir: Path | None) ->
 
 
 def _open_file(path: Path, dataset: str | None, data_dir: Path | None) -> tuple[str, str, Any, Any, Any]:
-    from lenet_edge.datasets import load_dataset
-    from lenet_edge.evaluation import open_model
+    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.evaluation.evaluation import open_model
 
     format_name, model, spec = open_model(path)
     data = load_dataset(dataset, data_dir) if dataset else _own_data(path, model, data_dir)
@@ -92,8 +92,8 @@ def _open_file(path: Path, dataset: str | None, data_dir: Path | None) -> tuple[
 
 def _own_data(path: Path, model: Any, data_dir: Path | None) -> Any:
     """The data that a file was trained on: its run's where that is here, else what its metadata names."""
-    from lenet_edge.datasets import DATASETS, load_dataset
-    from lenet_edge.exported import run_of
+    from lenet_edge.data.datasets import DATASETS, load_dataset
+    from lenet_edge.runs.exported import run_of
     from lenet_edge_runtime.errors import DataError
     from lenet_edge_runtime.spec import PREFIX
 
@@ -109,8 +109,8 @@ def _own_data(path: Path, model: Any, data_dir: Path | None) -> Any:
 
 
 def _open_foreign(classifier: Any, dataset: str | None, data_dir: Path | None) -> tuple[str, str, Any, Any, Any]:
-    from lenet_edge.datasets import load_dataset
-    from lenet_edge.foreign import FORMAT
+    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.evaluation.foreign_accuracy import FORMAT
 
     if dataset is None:
         raise typer.BadParameter("give --dataset: another tool's file does not say which data it belongs to")
@@ -149,7 +149,7 @@ def print_evaluation(result: Any) -> None:
 
 
 def _class_row(row: Any) -> list[str]:
-    from lenet_edge.statistics import wilson_interval
+    from lenet_edge.evaluation.statistics import wilson_interval
 
     ends = wilson_interval(round(row.accuracy * row.support), row.support) if row.support else (0.0, 1.0)
     return [
@@ -172,7 +172,7 @@ def _average_row(name: str, average: Any, images: int) -> list[str]:
 
 def _print_confusions(result: Any) -> None:
     """The confusion matrix, columns by number so that it fits; of many classes the most frequent confusions alone."""
-    from lenet_edge.evaluation import most_frequent_confusions
+    from lenet_edge.evaluation.evaluation import most_frequent_confusions
 
     names = [row.label for row in result.per_class]
     if len(names) > MATRIX_CLASSES:

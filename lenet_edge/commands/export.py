@@ -10,17 +10,17 @@ import typer
 from lenet_edge import console
 from lenet_edge.commands.export_tables import print_report
 from lenet_edge.commands.verify import why_it_failed
+from lenet_edge.networks.recipes import find_recipe
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption, MaxDropOption
-from lenet_edge.recipes import find_recipe
 from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, check_cdn, engine_for
-from lenet_edge_exporters.formats import FORMATS
-from lenet_edge_exporters.job import (
+from lenet_edge_exporters.export_job import (
     CALIBRATION_IMAGES,
     CALIBRATION_METHODS,
     DEFAULT_OPSET,
     MAX_CALIBRATION_IMAGES,
     OPSETS,
 )
+from lenet_edge_exporters.formats import FORMATS
 from lenet_edge_runtime.spec import InputType
 
 NAME = "export"
@@ -115,7 +115,7 @@ def run(
     # All that can be wrong on the command line is found before weights become a run.
     plan = _int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
     _check_weights_options(run, model, dataset, mean, std)
-    from lenet_edge.exporting import export_run
+    from lenet_edge.artefacts.exporting import export_run
 
     found = _run_to_export(run, model, dataset, data_dir, mean, std)
     with _locked(found, out):
@@ -181,7 +181,7 @@ def _say_page(page: Any, as_json: bool = False) -> None:
 
 
 def _int8_plan(images: int, method: str, seed: int | None, layers: str, draws: int) -> Any:
-    from lenet_edge.calibration import LAYER_CHOICES, Int8Plan
+    from lenet_edge.artefacts.calibration import LAYER_CHOICES, Int8Plan
 
     chosen_method = _one_of(CALIBRATION_METHODS, method, "--calibration-method")
     chosen_layers = _one_of(LAYER_CHOICES, layers, "--int8-layers")
@@ -207,9 +207,9 @@ def _run_to_export(
     std: list[float] | None,
 ) -> Any:
     """The run that was named, or the one that given weights become."""
-    from lenet_edge.datasets import load_dataset
-    from lenet_edge.exporting import import_weights
-    from lenet_edge.runs import find_run
+    from lenet_edge.artefacts.exporting import import_weights
+    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.runs.run import find_run
 
     if model is None or run is None or dataset is None:
         return find_run(run)
@@ -265,7 +265,7 @@ def _check_weights_options(
     mean: list[float] | None,
     std: list[float] | None,
 ) -> None:
-    from lenet_edge.weights import SUFFIXES
+    from lenet_edge.networks.weights import SUFFIXES
 
     is_weights = run is not None and run.suffix in SUFFIXES
     if is_weights and (model is None or dataset is None):

@@ -103,7 +103,7 @@ def print_selection(selection: Any) -> None:
 
 def print_sensitivity(rows: list[Any]) -> None:
     """Print what each layer does to the answers when it alone is quantized, the most harmful first."""
-    from lenet_edge.layer_selection import short_name
+    from lenet_edge.artefacts.layer_selection import short_name
 
     console.print_table(
         "each layer quantized alone, on validation images",

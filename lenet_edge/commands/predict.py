@@ -66,7 +66,7 @@ def run(
         if value not in allowed:
             raise typer.BadParameter(f"{option} is {', '.join(allowed)}, got {value!r}")
     as_lines = _format(answers, out, as_json)
-    from lenet_edge.image_stream import classify_files, find_images
+    from lenet_edge.predicting.image_stream import classify_files, find_images
     from lenet_edge_runtime import Classifier
 
     model, names = _model_and_images(paths)
@@ -109,7 +109,7 @@ class _Count:
 
 
 def _format(name: str | None, out: Path | None, as_json: bool) -> Callable[[Any], Iterator[str]]:
-    from lenet_edge import answers
+    from lenet_edge.predicting import output_formats as answers
 
     if as_json:
         if name is not None or out is not None:
@@ -167,7 +167,7 @@ def _model_and_images(paths: list[Path]) -> tuple[Path, list[Path]]:
 
 def _refuse_model(path: Path) -> None:
     """Raise for what stands among the images and is a model: the answers would be another one's."""
-    from lenet_edge.runs import RUNS
+    from lenet_edge.runs.run import RUNS
     from lenet_edge_exporters.formats import is_export
     from lenet_edge_runtime.shared_library import is_library
 
@@ -179,7 +179,7 @@ def _refuse_model(path: Path) -> None:
 
 
 def _latest_model() -> Path:
-    from lenet_edge.runs import find_run
+    from lenet_edge.runs.run import find_run
     from lenet_edge_runtime.errors import ModelFileError
 
     run = find_run(None)

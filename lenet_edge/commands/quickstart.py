@@ -22,14 +22,14 @@ def run(
     Example: lenet-edge quickstart
     """
     console.say("1/5  training LeNet-5 on 1,797 handwritten digits that scikit-learn carries")
-    from lenet_edge.benchmarking import BenchPlan, bench, describe_bench_host
+    from lenet_edge.artefacts.exporting import export_run
+    from lenet_edge.bench.measuring import BenchPlan, bench, describe_bench_host
     from lenet_edge.commands.train import train_run
-    from lenet_edge.datasets import load_dataset
-    from lenet_edge.exporting import export_run
-    from lenet_edge.recipes import DEFAULT_RECIPE, find_recipe
-    from lenet_edge.runs import create_run
-    from lenet_edge.training import start_record
-    from lenet_edge.verification import verify
+    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.evaluation.run_verification import verify
+    from lenet_edge.networks.recipes import DEFAULT_RECIPE, find_recipe
+    from lenet_edge.runs.run import create_run
+    from lenet_edge.training.training import start_record
 
     data = load_dataset(DATASET)
     record = start_record(find_recipe(DEFAULT_RECIPE), data, seed=0, device="cpu")
@@ -81,7 +81,7 @@ def _predict(folder: Path, model: Path, data: Any) -> list[dict[str, Any]]:
 
 
 def _print(created: Any, data: Any, trained: Any, verified: Any, rows: list[Any], predictions: list[Any]) -> None:
-    from lenet_edge.bench_report import slower_int8
+    from lenet_edge.bench.tables import slower_int8
 
     latency = {row.format: row for row in rows}
     reference = latency["pytorch"]

@@ -6,8 +6,8 @@ from typing import Any
 import typer
 
 from lenet_edge import console
+from lenet_edge.networks.recipes import RECIPES, Recipe
 from lenet_edge.options import JsonOption
-from lenet_edge.recipes import RECIPES, Recipe
 
 NAME = "recipes"
 
@@ -42,8 +42,8 @@ def run(as_json: JsonOption = False) -> None:
 
 
 def _described(recipe: Recipe) -> dict[str, Any]:
-    from lenet_edge.measured import accuracy_of
-    from lenet_edge.models import build_model, deployed_parameters, multiply_accumulates
+    from lenet_edge.networks.measured import accuracy_of
+    from lenet_edge.networks.models import build_model, deployed_parameters, multiply_accumulates
 
     net, measured = build_model(recipe.model), accuracy_of(recipe.name, recipe.made_for)
     return {

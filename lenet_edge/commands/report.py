@@ -29,10 +29,10 @@ def run(
 
     Example: lenet-edge report runs/lenet5-mnist-1
     """
-    from lenet_edge.benchmarking import BenchPlan
+    from lenet_edge.bench.measuring import BenchPlan
     from lenet_edge.report import page
     from lenet_edge.report.findings import gather
-    from lenet_edge.runs import find_run
+    from lenet_edge.runs.run import find_run
 
     found = find_run(run)
     path = out or found.folder / "report.html"

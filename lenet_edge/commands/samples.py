@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from lenet_edge import console
+from lenet_edge.networks.recipes import DEFAULT_RECIPE, find_recipe
 from lenet_edge.options import MAX_SEED, DataDirOption, DatasetHelp, JsonOption
-from lenet_edge.recipes import DEFAULT_RECIPE, find_recipe
 
 NAME = "samples"
 
@@ -31,7 +31,7 @@ def run(
     chosen = find_recipe(recipe)
     if augmented and not chosen.augment:
         raise typer.BadParameter(f"{recipe} does not augment: leave out --augmented, or name another --recipe")
-    from lenet_edge.datasets import load_dataset
+    from lenet_edge.data.datasets import load_dataset
     from lenet_edge.report.sheet import count_classes, draw_augmented, draw_sheet, drawn_samples
 
     data = load_dataset(dataset, data_dir)

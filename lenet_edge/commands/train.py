@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from lenet_edge import console
+from lenet_edge.networks.recipes import DEFAULT_RECIPE, Recipe, find_recipe
 from lenet_edge.options import MAX_SEED, DataDirOption, DatasetHelp, JsonOption
-from lenet_edge.recipes import DEFAULT_RECIPE, Recipe, find_recipe
 from lenet_edge_runtime.errors import DataError, TrainingError
 
 NAME = "train"
@@ -51,8 +51,8 @@ def run(
 
     Example: lenet-edge train lenet5 --dataset fashion-mnist
     """
-    from lenet_edge import distributed
-    from lenet_edge.following import follow
+    from lenet_edge.training import distributed
+    from lenet_edge.training.follower import follow
 
     if qat and distributed.processes() > 1:
         raise typer.BadParameter("--qat trains in one process; start it without torchrun")
@@ -87,9 +87,9 @@ def run(
 
 
 def _resumed(out: Path | None, data_dir: Path | None) -> tuple[Any, Any]:
-    from lenet_edge.datasets import load_dataset
-    from lenet_edge.runs import find_run
-    from lenet_edge.training import resolve_device
+    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.runs.run import find_run
+    from lenet_edge.training.training import resolve_device
 
     run = find_run(out, status=("training",))
     record = run.read()
@@ -106,8 +106,8 @@ def _resumed(out: Path | None, data_dir: Path | None) -> tuple[Any, Any]:
 
 
 def _fine_tuned(source: Path | None, data_dir: Path | None, **options: Any) -> tuple[Any, Any]:
-    from lenet_edge.fine_tuning import find_source, start_fine_tuning
-    from lenet_edge.reference import load_run_data
+    from lenet_edge.runs.reference import load_run_data
+    from lenet_edge.training.fine_tuning import find_source, start_fine_tuning
 
     run = find_source(source)
     data = load_run_data(run, run.read(), data_dir)
@@ -117,9 +117,9 @@ def _fine_tuned(source: Path | None, data_dir: Path | None, **options: Any) -> t
 def _started(
     recipe: Recipe, dataset: str | None, data_dir: Path | None, out: Path | None, **options: Any
 ) -> tuple[Any, Any]:
-    from lenet_edge.datasets import load_dataset
-    from lenet_edge.runs import create_run
-    from lenet_edge.training import start_record
+    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.runs.run import create_run
+    from lenet_edge.training.training import start_record
 
     data = load_dataset(dataset or recipe.made_for, data_dir)
     record = start_record(recipe, data, **options)
@@ -131,9 +131,9 @@ def _started(
 
 def train_run(run: Any, data: Any, *, resume: bool = False, team: Any = None) -> dict[str, Any]:
     """Train a run in its folder, under its lock, alone or leading a team; return what `train --json` prints."""
-    from lenet_edge.distributed import ALONE
-    from lenet_edge.jobs import complete
-    from lenet_edge.progress import ConsoleWatcher
+    from lenet_edge.training.console_watcher import ConsoleWatcher
+    from lenet_edge.training.distributed import ALONE
+    from lenet_edge.training.training import complete
 
     team = team or ALONE
     with ConsoleWatcher(patient=team.size > 1) as watcher:

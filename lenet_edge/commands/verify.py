@@ -64,9 +64,9 @@ def _run_to_compare_with(files: list[Path] | None, run: Path | None) -> Any:
     """The run whose PyTorch model the files are compared with; None where it is not here, or torch is not."""
     from importlib.util import find_spec
 
-    from lenet_edge.evidence import is_damaged
-    from lenet_edge.exported import run_of
-    from lenet_edge.runs import find_run
+    from lenet_edge.evaluation.file_verification import is_damaged
+    from lenet_edge.runs.exported import run_of
+    from lenet_edge.runs.run import find_run
 
     if run is not None or not files:
         return find_run(run)
@@ -74,8 +74,8 @@ def _run_to_compare_with(files: list[Path] | None, run: Path | None) -> Any:
 
 
 def _verify_alone(files: list[Path], dataset: str | None, data_dir: Path | None, as_json: bool) -> bool:
-    from lenet_edge.datasets import load_dataset
-    from lenet_edge.evidence import examine
+    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.evaluation.file_verification import examine
 
     data = load_dataset(dataset, data_dir) if dataset else None
     found = [examine(path, data) for path in files]
@@ -88,8 +88,8 @@ def _verify_alone(files: list[Path], dataset: str | None, data_dir: Path | None,
 
 
 def _verify_foreign(classifiers: list[Any], dataset: str | None, data_dir: Path | None, as_json: bool) -> None:
-    from lenet_edge.datasets import load_dataset
-    from lenet_edge.foreign import measure_accuracy
+    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.evaluation.foreign_accuracy import measure_accuracy
 
     if dataset is None:
         raise typer.BadParameter("give --dataset: another tool's file has no card and no known answers to verify")
@@ -121,10 +121,10 @@ def _verify_against(
     same_weights: bool,
     as_json: bool,
 ) -> bool:
-    from lenet_edge.datasets import load_dataset
-    from lenet_edge.exported import exported_files
-    from lenet_edge.reference import load_run_data
-    from lenet_edge.verification import verify
+    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.evaluation.run_verification import verify
+    from lenet_edge.runs.exported import exported_files
+    from lenet_edge.runs.reference import load_run_data
 
     data = load_dataset(dataset, data_dir) if dataset else load_run_data(found, found.read(), data_dir)
     result = verify(files or exported_files(found), found, data, max_drop, same_weights=same_weights)
@@ -216,7 +216,7 @@ def print_verification(result: Any) -> None:
 
 def why_it_failed(max_drop_pp: float, images: int) -> str:
     """One sentence on a failed gate: the file is worse, or the test set too small to show that it is not."""
-    from lenet_edge.comparison import smallest_provable_drop
+    from lenet_edge.evaluation.comparison import smallest_provable_drop
 
     smallest = smallest_provable_drop(images)
     if smallest > max_drop_pp:

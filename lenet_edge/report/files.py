@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lenet_edge.benchmarking import PYTORCH, BenchRow
-from lenet_edge.comparison import Verdict
+from lenet_edge.bench.measuring import PYTORCH, BenchRow
+from lenet_edge.evaluation.comparison import Verdict
 from lenet_edge.report.bars import Bar, draw_bars
 from lenet_edge.report.blocks import MINUS, SPACE, definitions, percent, size_of, table, titled
 from lenet_edge.report.charts import Dot, scatter

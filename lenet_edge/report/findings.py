@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lenet_edge.benchmarking import PYTORCH, BenchPlan, BenchRow, bench, describe_bench_host, timeable
-from lenet_edge.datasets import ImageData
-from lenet_edge.evaluation import Evaluation, evaluate
-from lenet_edge.exported import exported_files
-from lenet_edge.history import Epoch, read_history
-from lenet_edge.reference import load_net, load_run_data, run_model
-from lenet_edge.runs import Run, RunRecord
-from lenet_edge.verification import Verification, verify
+from lenet_edge.bench.measuring import PYTORCH, BenchPlan, BenchRow, bench, describe_bench_host, timeable
+from lenet_edge.data.datasets import ImageData
+from lenet_edge.evaluation.evaluation import Evaluation, evaluate
+from lenet_edge.evaluation.run_verification import Verification, verify
+from lenet_edge.runs.exported import exported_files
+from lenet_edge.runs.history import Epoch, read_history
+from lenet_edge.runs.reference import load_net, load_run_data, run_model
+from lenet_edge.runs.run import Run, RunRecord
 from lenet_edge_exporters.formats import read_content, sha256_of, size_of
 from lenet_edge_exporters.pixels import deployable
 from lenet_edge_runtime.errors import ModelFileError

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lenet_edge.datasets import DATASETS
-from lenet_edge.evaluation import Mistake, most_frequent_confusions
-from lenet_edge.history import Epoch
+from lenet_edge.data.datasets import DATASETS
+from lenet_edge.evaluation.evaluation import Mistake, most_frequent_confusions
+from lenet_edge.evaluation.statistics import wilson_interval
 from lenet_edge.report.bars import Bar, draw_bars
 from lenet_edge.report.blocks import SPACE, captioned, percent, table, titled
 from lenet_edge.report.charts import Line, line_chart
@@ -14,7 +14,7 @@ from lenet_edge.report.findings import Filters, Findings
 from lenet_edge.report.markup import Content, Markup, join, tag
 from lenet_edge.report.matrix import draw_matrix
 from lenet_edge.report.pictures import picture, signed_picture
-from lenet_edge.statistics import wilson_interval
+from lenet_edge.runs.history import Epoch
 
 CONFUSIONS = 8  # named beside the matrix
 LABEL = 4  # characters of a label that has its probability beside it, not below

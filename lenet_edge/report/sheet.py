@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lenet_edge.augmentation import amounts_for, augment
-from lenet_edge.datasets import ImageData
-from lenet_edge.recipes import Recipe
+from lenet_edge.data.augmentation import amounts_for, augment
+from lenet_edge.data.datasets import ImageData
+from lenet_edge.networks.recipes import Recipe
 from lenet_edge_exporters import atomic
 
 Rows = Sequence[Sequence[NDArray[np.uint8]]]  # for each class its images, uint8 [c, h, w] each

@@ -18,7 +18,7 @@ import numpy as np
 
 from lenet_edge_exporters.c import emulation, folder, toolchain
 from lenet_edge_exporters.c.emulation import OnCortexM4
-from lenet_edge_exporters.job import ExportJob, LoadedModel
+from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
 from lenet_edge_runtime.shared_library import SharedLibrary

@@ -16,7 +16,7 @@ from lenet_edge_exporters import int8
 from lenet_edge_exporters.c import emitter, graph
 from lenet_edge_exporters.c.constants import declaration
 from lenet_edge_exporters.c.emitter import Program
-from lenet_edge_exporters.job import ExportJob
+from lenet_edge_exporters.export_job import ExportJob
 from lenet_edge_exporters.known_answers import OnnxLogits, answer_images
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers

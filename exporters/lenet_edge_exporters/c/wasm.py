@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters.c import folder, toolchain
-from lenet_edge_exporters.job import ExportJob, LoadedModel
+from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.spec import PREFIX

@@ -1,0 +1,187 @@
+"""From a run to its exported files, each compared with the PyTorch model as it is written."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_edge.artefacts import model_card
+from lenet_edge.artefacts.calibration import CalibrationDraws, Int8Plan, draw, repeat_calibration
+from lenet_edge.artefacts.layer_selection import LayerDamage, Selection, layer_sensitivity, select_layers
+from lenet_edge.artefacts.plots import draw_selection
+from lenet_edge.data.datasets import ImageData, split_indices
+from lenet_edge.evaluation.comparison import card_of, compare, default_max_drop
+from lenet_edge.networks.models import build_model, deployed_parameters
+from lenet_edge.networks.recipes import Recipe
+from lenet_edge.networks.weights import load_foreign_weights
+from lenet_edge.runs import checkpoints
+from lenet_edge.runs.reference import float_model, load_net, load_run_data
+from lenet_edge.runs.run import Run, RunRecord, create_run, fitted_to, now, spec_for
+from lenet_edge.training.trainer import VALIDATION_SHARE
+from lenet_edge_exporters import ExportJob, export, formats
+from lenet_edge_exporters.export_job import DEFAULT_OPSET, Int8Options, LoadedModel, Measurement
+from lenet_edge_exporters.formats import Artifact
+from lenet_edge_exporters.pixels import torch_model
+from lenet_edge_runtime.errors import WeightsError
+from lenet_edge_runtime.host import installed_versions
+from lenet_edge_runtime.sessions import sha256_of
+from lenet_edge_runtime.spec import InputType, ModelSpec
+
+CHECK_IMAGES = 1000  # of the validation split
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """The files that were written; every one agrees with the PyTorch model, or GateError was raised instead.
+
+    `selection` and `calibration_draws` are there where the layers of int8 were chosen by measurement, and where
+    calibration was repeated; `sensitivity`, the most harmful layer first, where the int8 file was rejected.
+    """
+
+    run: str
+    artifacts: list[Artifact]
+    model_card: Path
+    selection: Selection | None = None
+    calibration_draws: CalibrationDraws | None = None
+    sensitivity: list[LayerDamage] | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether none was rejected for its accuracy on the test set."""
+        return all(artifact.passed for artifact in self.artifacts)
+
+
+def export_run(
+    run: Run,
+    format_names: list[str],
+    *,
+    out: Path | None = None,
+    opset: int = DEFAULT_OPSET,
+    data_dir: Path | None = None,
+    max_drop_pp: float | None = None,
+    int8: Int8Plan | None = None,
+    input_type: InputType = "uint8",
+) -> ExportReport:
+    """Export a finished run into `out` (the run's own export folder by default): one file a format and a model card.
+
+    A file whose accuracy drop on the test set may exceed `max_drop_pp` (None: `default_max_drop`) is rejected.
+    With `input_type` "float32" the files take normalised images (`lenet_edge_runtime.images.normalise`).
+    """
+    record = run.read()
+    data = load_run_data(run, record, data_dir)
+    plan = int8 or Int8Plan()
+    job = replace(export_job(run, record, data, opset, plan), input=input_type)
+    undamaged = float_model(run).logits(data.test_pixels)
+    job = replace(job, measure=measurement_on(data, undamaged, max_drop_pp))
+    reference = torch_model(job.net, job.spec).logits(job.check_pixels)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{record.recipe.name}-{record.dataset}")
+    folder = out or run.export_folder
+    train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
+    validation = data.train_pixels[held_out], data.train_labels[held_out]
+    selection = draws = None
+    if "int8" in format_names and plan.layers == "auto":
+        selection = select_layers(job, *validation)
+        job = replace(job, int8=replace(job.int8, layers=selection.chosen.nodes))
+        draw_selection(selection, f"{record.recipe.name} on {record.dataset}", folder / f"{stem}.int8-layers.png")
+    if "int8" in format_names and plan.draws:
+        draws = repeat_calibration(job, data.train_pixels[train], plan, *validation)
+    artifacts = [
+        export(job, name, folder / f"{stem}{formats.FORMATS[name].suffix}", reference) for name in format_names
+    ]
+    rejected_int8 = any(item.format == "int8" and not item.passed for item in artifacts)
+    sensitivity = layer_sensitivity(job, *validation) if rejected_int8 else None
+    card = model_card.write(folder, record, artifacts, input_type)
+    return ExportReport(run.name, artifacts, card, selection, draws, sensitivity)
+
+
+def measurement_on(
+    data: ImageData, reference: NDArray[np.float32], max_drop_pp: float | None
+) -> Callable[[LoadedModel], Measurement]:
+    """What measures a file on the whole test set, where the PyTorch model gave the logits `reference`."""
+    accuracy = int((reference.argmax(1) == data.test_labels).sum()) / len(data.test_labels)
+    gate = default_max_drop(accuracy, len(data.test_labels), strict=True) if max_drop_pp is None else max_drop_pp
+
+    def measure(model: LoadedModel) -> Measurement:
+        verdict = compare("", "", model.logits(data.test_pixels), reference, data.test_labels, gate)
+        return Measurement(card_of(verdict, accuracy, data, gate), verdict.passed)
+
+    return measure
+
+
+def export_job(
+    run: Run, record: RunRecord, data: ImageData, opset: int = DEFAULT_OPSET, int8: Int8Plan | None = None
+) -> ExportJob:
+    """What the exporters need to know of a run: checked on validation images, calibrated on training images."""
+    net = load_net(run, record)
+    train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
+    plan = int8 or Int8Plan()
+    seed = record.seed if plan.seed is None else plan.seed
+    return ExportJob(
+        net=net,
+        spec=record.spec,
+        check_pixels=data.train_pixels[held_out[:CHECK_IMAGES]],
+        calibration_pixels=data.train_pixels[draw(train, plan.images, seed)],
+        int8=Int8Options(plan.method, "linear" if plan.layers == "linear" else "all", seed),
+        activation_ranges=record.quantization.activation_ranges if record.quantization else (),
+        opset=opset,
+        provenance={
+            "recipe": record.recipe.name,
+            "parameters": deployed_parameters(net),
+            "dataset": record.dataset,
+            "data_md5s": record.data_md5s,
+            "weights_sha256": sha256_of(run.weights_path),
+        },
+    )
+
+
+def _normalised_by(spec: ModelSpec, mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> ModelSpec:
+    mean, std = mean or spec.mean, std or spec.std
+    if len(mean) != spec.channels or len(std) != spec.channels:
+        raise WeightsError(
+            f"the images have {spec.channels} channel(s), and mean and std {len(mean)} and {len(std)} numbers; "
+            f"give --mean and --std once a channel"
+        )
+    try:
+        return replace(spec, mean=mean, std=std)
+    except ValueError as error:
+        raise WeightsError(f"{error}; give --mean and --std as the weights were trained with them") from None
+
+
+def import_weights(
+    path: Path,
+    recipe: Recipe,
+    data: ImageData,
+    *,
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+    out: Path | None = None,
+) -> Run:
+    """Make a run of weights that were trained elsewhere, so that it exports and verifies like any other.
+
+    Raises WeightsError for weights that do not fit the recipe, and for a mean and std that do not fit the data.
+    """
+    fitted = fitted_to(recipe, data)
+    net = build_model(fitted.model)
+    load_foreign_weights(path, net, recipe.name)
+    spec = _normalised_by(spec_for(recipe, data), mean, std)
+    record = RunRecord(
+        status="imported",
+        created=now(),
+        recipe=fitted,
+        dataset=data.name,
+        data_md5s=dict(data.md5s),
+        spec=spec,
+        seed=0,
+        threads=1,
+        device="cpu",
+        versions=installed_versions(("lenet-edge", "torch")),
+        metrics={"parameters": deployed_parameters(net)},
+    )
+    with create_run(out, f"{recipe.name}-{data.name}-imported") as run:
+        checkpoints.save_weights(run.weights_path, net)
+        run.remember_data(data)
+        run.write(record)
+    return run

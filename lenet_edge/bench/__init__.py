@@ -1,0 +1,1 @@
+"""Latency and memory of exported files, beside PyTorch."""

@@ -1,0 +1,143 @@
+"""Results of `lenet-edge bench` as a file, and those of two measurements set against each other."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lenet_edge.bench.measuring import BenchPlan, BenchRow
+from lenet_edge_exporters import atomic
+from lenet_edge_runtime.errors import ResultsError
+from lenet_edge_runtime.host import HARDWARE, is_busy
+from lenet_edge_runtime.latency import Ratio, unpaired_ratio
+
+SCHEMA = "lenet-edge bench 1"
+
+
+@dataclass(frozen=True)
+class BenchResults:
+    """All that one measurement found: the machine before it began, how it was done, and a row for each case."""
+
+    host: dict[str, Any]
+    plan: BenchPlan
+    rows: list[BenchRow]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `--json` prints and `--out` writes."""
+        rows = [asdict(row) for row in self.rows]
+        return {"schema": SCHEMA, "host": self.host, "method": asdict(self.plan), "rows": rows}
+
+    def write(self, path: Path) -> None:
+        """Write the document, whole or not at all."""
+        atomic.write_bytes(path, (json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n").encode())
+
+    @classmethod
+    def read(cls, path: Path) -> "BenchResults":
+        """Read what `write` wrote; raise ResultsError for anything else."""
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if document["schema"] != SCHEMA:
+                raise ValueError(f"its schema is {document['schema']!r}")
+            return cls(
+                document["host"], BenchPlan(**document["method"]), [BenchRow.from_json(r) for r in document["rows"]]
+            )
+        except FileNotFoundError:
+            raise ResultsError(f"{path} does not exist: write one by 'lenet-edge bench --out {path}'") from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise ResultsError(
+                f"{path} is not the results of a measurement ({type(error).__name__}: {error}); "
+                f"write one by 'lenet-edge bench --out {path}'"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One model in two measurements. `verdict`: `slower`, `faster`, `same`, `unknown` (too few rounds), or `drift`.
+
+    Drift: files whose bytes and versions did not change differ as well, so it is the machine that did.
+    """
+
+    name: str
+    batch: int
+    threads: int
+    api: str
+    before_us: float
+    now_us: float
+    ratio: Ratio  # now as a share of before
+    same_bytes: bool
+    verdict: str
+
+
+def compare_results(now: BenchResults, before: BenchResults) -> list[Change]:
+    """Every case that both measurements have; raise ResultsError for two machines, or where none is in both.
+
+    The intervals know the noise between sessions of each measurement. What they cannot know, that the machine as a
+    whole runs at another speed now, shows in models that are the same in both; where such a one differs, no change
+    of another is called.
+    """
+    _check_hardware(now.host, before.host)
+    earlier = {_key(row): row for row in before.rows}
+    pairs = [(row, earlier[_key(row)]) for row in now.rows if _key(row) in earlier]
+    if not pairs:
+        raise ResultsError(
+            f"the results have no model in common: {_names(now.rows)} now, {_names(before.rows)} before, at the same "
+            f"--batch, --threads and --api"
+        )
+    same_versions = now.host["versions"] == before.host["versions"]
+    ratios = [unpaired_ratio(*pair) for pair in pairs]
+    drift = any(
+        same_versions and row.sha256 == old.sha256 and ratio.verdict in ("slower", "faster")
+        for (row, old), ratio in zip(pairs, ratios, strict=True)
+    )
+    return [_change(*pair, ratio, drift) for pair, ratio in zip(pairs, ratios, strict=True)]
+
+
+def remarks_on(now: BenchResults, before: BenchResults, changes: list[Change]) -> list[str]:
+    """What a reader of the comparison has to know, in words."""
+    remarks = []
+    theirs = before.host["versions"]
+    for package, version in now.host["versions"].items():
+        if theirs.get(package, version) != version:
+            remarks.append(f"{package} was {theirs[package]} then and is {version} now")
+    if any(change.verdict == "drift" for change in changes):
+        remarks.append(
+            "the machine itself runs at another speed than then (files that did not change differ): no change is "
+            "called one; measure both on the same day, or both files in one command"
+        )
+    if is_busy(before.host):
+        remarks.append(f"the machine was busy then (load {before.host['load_1min']} on {before.host['cores']} cores)")
+    if any(change.verdict == "unknown" for change in changes):
+        remarks.append("a change is called from 8 rounds on, in both measurements: --rounds 10")
+    return remarks
+
+
+def _change(row: BenchRow, old: BenchRow, ratio: Ratio, drift: bool) -> Change:
+    called = ratio.verdict in ("slower", "faster")
+    return Change(
+        name=row.name,
+        batch=row.batch,
+        threads=row.threads,
+        api=row.api,
+        before_us=old.p50_us,
+        now_us=row.p50_us,
+        ratio=ratio,
+        same_bytes=row.sha256 == old.sha256,
+        verdict="drift" if drift and called else ratio.verdict,
+    )
+
+
+def _check_hardware(now: dict[str, Any], before: dict[str, Any]) -> None:
+    for field in HARDWARE:
+        if now.get(field) != before.get(field):
+            raise ResultsError(
+                f"the results are of another machine ({field} was {before.get(field)}, is {now.get(field)}): latencies "
+                f"of two machines do not compare; measure both files on one"
+            )
+
+
+def _key(row: BenchRow) -> tuple[str, int, int, str]:
+    return row.name, row.batch, row.threads, row.api
+
+
+def _names(rows: list[BenchRow]) -> str:
+    return ", ".join(sorted({row.name for row in rows}))

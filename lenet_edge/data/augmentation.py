@@ -1,0 +1,99 @@
+"""Random affine changes of a whole batch at once, on whatever device the batch lies."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from lenet_edge.networks.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far an image may be changed and still show the same thing; each amount is drawn from -x to +x."""
+
+    rotation_degrees: float
+    scale: float  # share of the size, horizontally and vertically apart
+    shear: float  # horizontal shift per vertical shift
+    shift_pixels: float
+    flip: bool = False  # mirrored left to right, half of the time
+    vertical_flip: bool = False  # turned upside down, half of the time
+    jitter: float = 0.0  # share of brightness, and of contrast about the image's mean
+
+
+def amounts_for(recipe: Recipe, allowed: Augmentation) -> Augmentation | None:
+    """What the data allow, and what the recipe adds; None where the recipe trains on the images as they are."""
+    if not recipe.augment:
+        return None
+    return replace(allowed, vertical_flip=recipe.vertical_flip, jitter=recipe.jitter)
+
+
+def augment(
+    pixels: Tensor, padding: int, amounts: Augmentation, generator: Generator, share: slice = slice(None)
+) -> Tensor:
+    """Change uint8 [n, c, h, w]; return float32 [n, c, h + 2p, w + 2p], 0 to 255, zeros outside the image.
+
+    With a `share` only those of the n images are changed and returned, as they would be among all.
+
+    The amounts are drawn on the CPU by `generator`, so that a seed means the same on every device. Sampling is
+    bilinear; padding costs nothing, since the output grid is simply larger than the image.
+    """
+    import torch.nn.functional as F
+
+    n, channels, height, width = pixels.shape
+    out_height, out_width = height + 2 * padding, width + 2 * padding
+    theta = _matrices(n, (height, width), (out_height, out_width), amounts, generator)[share].to(pixels.device)
+    pixels = pixels[share]
+    grid = F.affine_grid(theta, [len(pixels), channels, out_height, out_width], align_corners=False)
+    changed: Tensor = F.grid_sample(pixels.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    if not amounts.jitter:
+        return changed
+    factors = _jitter_factors(n, amounts.jitter, generator)[:, share]
+    return _jittered(changed, factors.to(pixels.device))
+
+
+def _jitter_factors(n: int, amount: float, generator: Generator) -> Tensor:
+    """Of contrast and of brightness, [2, n, 1, 1, 1]."""
+    import torch
+
+    return 1 + (torch.rand(2, n, 1, 1, 1, generator=generator) * 2 - 1) * amount
+
+
+def _jittered(images: Tensor, factors: Tensor) -> Tensor:
+    """Change the contrast, then the brightness, of each image float32 [n, c, h, w]; clipped to 0..255."""
+    import torch
+
+    contrast, brightness = factors
+    mean = images.mean((1, 2, 3), keepdim=True)
+    varied: Tensor = torch.lerp(mean, images, contrast) * brightness
+    return varied.clamp(0, 255)
+
+
+def _matrices(
+    n: int, size: tuple[int, int], out_size: tuple[int, int], amounts: Augmentation, generator: Generator
+) -> Tensor:
+    """Affine matrices [n, 2, 3] from output to input coordinates, both from -1 to 1 over their image."""
+    import torch
+
+    def drawn(amount: float) -> Tensor:
+        return (torch.rand(n, generator=generator) * 2 - 1) * amount
+
+    angle = drawn(math.radians(amounts.rotation_degrees))
+    scale_x, scale_y = 1 + drawn(amounts.scale), 1 + drawn(amounts.scale)
+    shear = drawn(amounts.shear)
+    height, width = size
+    shift_x, shift_y = drawn(2 * amounts.shift_pixels / width), drawn(2 * amounts.shift_pixels / height)
+    if amounts.flip:
+        scale_x = torch.where(torch.rand(n, generator=generator) < 0.5, -scale_x, scale_x)
+    if amounts.vertical_flip:
+        scale_y = torch.where(torch.rand(n, generator=generator) < 0.5, -scale_y, scale_y)
+    cos, sin = angle.cos(), angle.sin()
+    rows = [[cos * scale_x, (shear - sin) * scale_y, shift_x], [sin * scale_x, cos * scale_y, shift_y]]
+    theta = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+    theta[:, :, 0] *= out_size[1] / width
+    theta[:, :, 1] *= out_size[0] / height
+    return theta

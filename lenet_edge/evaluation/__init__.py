@@ -1,0 +1,1 @@
+"""How good a model is: its accuracy, its agreement with the PyTorch model, and what an exported file proves itself."""

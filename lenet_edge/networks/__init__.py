@@ -1,0 +1,1 @@
+"""The networks: their architectures in PyTorch, the recipes that train them, and weights that come from elsewhere."""

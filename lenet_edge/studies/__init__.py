@@ -1,0 +1,1 @@
+"""Recipes over seeds, trained and compared by paired tests."""

@@ -1,0 +1,1 @@
+"""Training a network: in one process or several, with fake quantization or without."""

@@ -1,0 +1,127 @@
+"""Training a run: its record, its epochs with a checkpoint after each, its weights and its figures."""
+
+import platform
+import statistics
+from dataclasses import replace
+
+import torch
+
+from lenet_edge.data.datasets import ImageData, split_indices
+from lenet_edge.networks.models import deployed_parameters
+from lenet_edge.networks.recipes import Recipe
+from lenet_edge.runs import checkpoints
+from lenet_edge.runs.history import Epoch, read_history, write_history
+from lenet_edge.runs.run import Run, RunRecord, fitted_to, now, spec_for
+from lenet_edge.training.distributed import ALONE, Team
+from lenet_edge.training.optimization import epochs_for
+from lenet_edge.training.plots import draw_curves
+from lenet_edge.training.quantization_aware import FakeQuantized
+from lenet_edge.training.trainer import VALIDATION_SHARE, Assignment, Trainer, accuracy_of, logits_of
+from lenet_edge.training.watcher import TrainingStopped, Watcher
+from lenet_edge_runtime.errors import TrainingError
+from lenet_edge_runtime.host import installed_versions
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` (CUDA, else MPS, else CPU), or the named device; raises TrainingError where it is not there."""
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
+    if not present.get(name, False):
+        here = ", ".join(kind for kind, is_there in present.items() if is_there)
+        raise TrainingError(f"device {name!r} is not usable with this torch on this machine; there is: {here}")
+    return torch.device(name)
+
+
+def start_record(
+    recipe: Recipe,
+    data: ImageData,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int | None = None,
+    epochs: int | None = None,
+) -> RunRecord:
+    """The record of a run about to start, with all that its training depends on made explicit."""
+    train, _ = split_indices(data.train_labels, VALIDATION_SHARE, seed)
+    used = torch.get_num_threads() if threads is None else threads
+    return RunRecord(
+        status="training",
+        created=now(),
+        recipe=replace(fitted_to(recipe, data), epochs=epochs or epochs_for(recipe, len(train))),
+        dataset=data.name,
+        data_md5s=dict(data.md5s),
+        spec=spec_for(recipe, data),
+        seed=seed,
+        threads=used,
+        device=resolve_device(device).type,
+        versions={
+            "python": platform.python_version(),
+            **installed_versions(("lenet-edge", "torch", "numpy")),
+        },
+    )
+
+
+def complete(run: Run, data: ImageData, watcher: Watcher, *, resume: bool, team: Team = ALONE) -> RunRecord:
+    """Train the run to its end under its lock, from its start or its checkpoint, and draw its curves."""
+    with run.locked():
+        record = train(run, data, watcher, resume=resume, team=team)
+        draw_curves(
+            read_history(run),
+            f"{record.recipe.name} on {record.dataset}, seed {record.seed}",
+            run.curves_path,
+        )
+    return record
+
+
+def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, team: Team = ALONE) -> RunRecord:
+    """Train the run as its record says, from its start or its checkpoint, and evaluate it once on the test set.
+
+    With a team its followers train along; this process has to be the one that leads. Writes a checkpoint at every
+    epoch's end. Raises TrainingStopped on a signal and TrainingError on a loss that is no number; the last good
+    checkpoint is on disk then.
+    """
+    record = replace(run.read(), processes=team.size)
+    run.write(record)
+    trainer = Trainer(record, data, team)
+    history: list[Epoch] = []
+    if resume:
+        trainer.restore(checkpoints.load_state(run.checkpoint_path))
+        history = read_history(run)[: trainer.epoch]
+    else:
+        write_history(run, history)
+        checkpoints.save_state(run.checkpoint_path, trainer.state())
+    if team.size > 1:
+        team.send(Assignment(run.dataset_argument(), record, trainer.state()))
+    while trainer.epoch < record.recipe.epochs:
+        try:
+            history.append(trainer.train_epoch(watcher))
+        except TrainingStopped as stopped:
+            raise TrainingStopped(
+                f"{stopped}; {trainer.epoch} of {record.recipe.epochs} epochs are kept; go on with: "
+                f"lenet-edge train --resume --out {run.folder}",
+                stopped.exit_code - 128,
+            ) from None
+        write_history(run, history)
+        checkpoints.save_state(run.checkpoint_path, trainer.state())
+        watcher.epoch_done(history[-1], record.recipe.epochs)
+    final = trainer.final_net
+    quantized = final if isinstance(final, FakeQuantized) else None
+    checkpoints.save_weights(run.weights_path, quantized.net if quantized else final)
+    return run.finish(_metrics(trainer, history, data), quantized.ranges() if quantized else ())
+
+
+def _metrics(trainer: Trainer, history: list[Epoch], data: ImageData) -> dict[str, float | int]:
+    pixels, labels = trainer.on_device(data.test_pixels, data.test_labels)
+    logits = logits_of(trainer.final_net, trainer.spec, pixels)
+    trained_on = logits_of(trainer.final_net, trainer.spec, trainer.train_pixels)
+    return {
+        "parameters": deployed_parameters(trainer.net),
+        "epochs": len(history),
+        "seconds": round(sum(row.seconds for row in history), 2),
+        "images_per_second": round(statistics.harmonic_mean(row.images_per_second for row in history), 1),
+        "train_accuracy": accuracy_of(trained_on, trainer.train_labels),
+        "val_accuracy": history[-1].val_accuracy,
+        "test_accuracy": accuracy_of(logits, labels),
+        "test_images": len(labels),
+    }
