@@ -4,9 +4,9 @@ from pathlib import Path
 
 from torch import nn
 
-from lenet_edge.runs import checkpoints
 from lenet_edge.data.datasets import ImageData, load_dataset
 from lenet_edge.networks.models import build_model
+from lenet_edge.runs import checkpoints
 from lenet_edge.runs.run import Run, RunRecord
 from lenet_edge_exporters.pixels import TorchModel, torch_model
 from lenet_edge_runtime.errors import DataError
