@@ -65,7 +65,8 @@ class Guard:
             child = subprocess.run(
                 # -P: a folder that happens to hold a numpy.py is not where the child imports from.
                 [sys.executable, "-P", "-B", "-m", "lenet_edge_runtime.worker"],
-                input=content.getbuffer(),
+                # Bytes: a view of the buffer that an error keeps alive crashes Python 3.12 in its collector.
+                input=content.getvalue(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=child_environment(),

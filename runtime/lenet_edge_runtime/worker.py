@@ -120,7 +120,7 @@ def main() -> None:
     if array is not None:
         np.lib.format.write_array(content, array, allow_pickle=False)
     with pipe:
-        pipe.write(content.getbuffer())
+        pipe.write(content.getvalue())
 
 
 def _limit(limits: dict[str, float], threads: int) -> None:
