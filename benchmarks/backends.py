@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lenet_edge.artefacts.exporting import export_job
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.reference import load_net
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import FORMATS

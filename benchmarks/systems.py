@@ -22,7 +22,7 @@ from typing import Any
 from lenet_edge.artefacts.calibration import Int8Plan
 from lenet_edge.artefacts.exporting import export_run
 from lenet_edge.console import percent
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.evaluation import Evaluation, evaluate
 from lenet_edge.evaluation.run_verification import Verdict, verify
 from lenet_edge.networks import measured

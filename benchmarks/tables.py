@@ -13,7 +13,7 @@ from typing import Any
 
 from lenet_edge.bench.measuring import BenchPlan, BenchRow, bench, describe_bench_host, timeable
 from lenet_edge.console import kilobytes, percent
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.comparison import Verdict
 from lenet_edge.evaluation.run_verification import Verification, verify
 from lenet_edge.runs.exported import exported_files

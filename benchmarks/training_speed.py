@@ -26,7 +26,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from lenet_edge.data.datasets import ImageData, load_dataset
+from lenet_edge.data.datasets import load_dataset
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.models import build_model, multiply_accumulates
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.training.trainer import Trainer

@@ -9,7 +9,8 @@ import pytest
 
 from command_line import CommandLine
 from lenet_edge.artefacts.exporting import export_run
-from lenet_edge.data.datasets import DATA_VARIABLE, ImageData, load_dataset
+from lenet_edge.data.datasets import DATA_VARIABLE, load_dataset
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.run import Run
 from lenet_edge.web.engines import ENGINES
 from lenet_edge_exporters.c import toolchain

@@ -12,7 +12,7 @@ from lenet_edge.artefacts import model_card
 from lenet_edge.artefacts.calibration import CalibrationDraws, Int8Plan, draw, repeat_calibration
 from lenet_edge.artefacts.layer_selection import LayerDamage, Selection, layer_sensitivity, select_layers
 from lenet_edge.artefacts.plots import draw_selection
-from lenet_edge.data.datasets import ImageData, split_indices
+from lenet_edge.data.image_data import ImageData, split_indices
 from lenet_edge.evaluation.comparison import card_of, compare, default_max_drop
 from lenet_edge.networks.models import build_model, deployed_parameters
 from lenet_edge.networks.recipes import Recipe

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.statistics import wilson_interval
 from lenet_edge_exporters import LoadedModel
 from lenet_edge_runtime import softmax

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge_exporters import open_file
 from lenet_edge_exporters.formats import format_of
 from lenet_edge_runtime import Classifier

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.statistics import wilson_interval
 from lenet_edge_runtime.errors import DataError
 from lenet_edge_runtime.foreign_classifier import ForeignClassifier

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation import statistics
 from lenet_edge.evaluation.comparison import Verdict, compare, default_max_drop
 from lenet_edge.evaluation.file_verification import check_data

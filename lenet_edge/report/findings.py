@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lenet_edge.bench.measuring import PYTORCH, BenchPlan, BenchRow, bench, describe_bench_host, timeable
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.evaluation import Evaluation, evaluate
 from lenet_edge.evaluation.run_verification import Verification, verify
 from lenet_edge.runs.exported import exported_files

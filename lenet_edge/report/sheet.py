@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lenet_edge.data.augmentation import amounts_for, augment
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge_exporters import atomic
 

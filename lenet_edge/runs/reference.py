@@ -4,7 +4,9 @@ from pathlib import Path
 
 from torch import nn
 
-from lenet_edge.data.datasets import ImageData, load_dataset
+from lenet_edge.runs import checkpoints
+from lenet_edge.data.datasets import load_dataset
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.models import build_model
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.run import Run, RunRecord

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from lenet_edge import console
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge_exporters import atomic
 from lenet_edge_runtime.errors import DataError, RunError

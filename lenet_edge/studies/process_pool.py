@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.studies.progress import StudyProgress
 from lenet_edge.studies.studies import Member, Study
 from lenet_edge.training.console_watcher import SignalWatcher

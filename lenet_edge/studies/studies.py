@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs.run import Run, RunRecord, readable_runs
 from lenet_edge_runtime.errors import RunError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.models import Network, build_model
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs import checkpoints

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lenet_edge.data.augmentation import amounts_for, augment
-from lenet_edge.data.datasets import ImageData, split_indices
+from lenet_edge.data.image_data import ImageData, split_indices
 from lenet_edge.networks.models import build_model
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.checkpoints import TrainingState

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from lenet_edge.data.datasets import ImageData, split_indices
+from lenet_edge.data.image_data import ImageData, split_indices
 from lenet_edge.networks.models import deployed_parameters
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs import checkpoints

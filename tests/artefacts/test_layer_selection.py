@@ -27,7 +27,7 @@ from lenet_edge.artefacts.layer_selection import (
     short_name,
 )
 from lenet_edge.artefacts.plots import draw_selection
-from lenet_edge.data.datasets import ImageData, split_indices
+from lenet_edge.data.image_data import ImageData, split_indices
 from lenet_edge.evaluation.comparison import strict_max_drop
 from lenet_edge.runs.run import Run
 from lenet_edge.training.trainer import VALIDATION_SHARE

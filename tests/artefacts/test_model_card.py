@@ -15,7 +15,7 @@ import pytest
 from command_line import CommandLine
 from lenet_edge.artefacts import model_card
 from lenet_edge.artefacts.exporting import ExportReport, export_run
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.reference import run_model
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import FORMATS

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from command_line import CommandLine
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.models import LeNet5
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.runs.run import Run, find_run

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lenet_edge.data import datasets
-from lenet_edge.data.datasets import DATASETS, load_dataset, search_path, split_indices
+from lenet_edge.data.datasets import DATASETS, load_dataset, search_path
+from lenet_edge.data.image_data import split_indices
 from lenet_edge_runtime.errors import DataError
 
 

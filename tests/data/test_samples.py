@@ -10,7 +10,7 @@ from PIL import Image
 
 from command_line import CommandLine
 from lenet_edge.data.augmentation import augment
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.report.sheet import GAP, MARGIN, SCALE, draw_augmented, draw_sheet, drawn_samples
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from command_line import CommandLine
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.evaluation import evaluate, most_frequent_confusions, score
 from lenet_edge.evaluation.statistics import wilson_interval
 from lenet_edge.runs.run import Run

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from command_line import CommandLine
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.comparison import compare, default_max_drop
 from lenet_edge.evaluation.run_verification import verify
 from lenet_edge.runs.exported import exported_files, run_of

@@ -21,7 +21,8 @@ from torch import nn
 
 from export_jobs import make_job
 from lenet_edge.commands.export_tables import print_footprints
-from lenet_edge.data.datasets import ImageData, load_dataset
+from lenet_edge.data.datasets import load_dataset
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge_exporters import FORMATS, ExportJob, export, formats, int8, open_file
 from lenet_edge_exporters.atomic import write_folder

@@ -17,7 +17,7 @@ from PIL import Image
 
 from command_line import CommandLine
 from export_jobs import GREY_SPEC, NETS, USER_SPEC, make_job, reference, written
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import FORMATS, ExportJob, executed, open_file
 from lenet_edge_runtime import Classifier, ModelSpec

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from lenet_edge.artefacts.calibration import Int8Plan
 from lenet_edge.artefacts.exporting import export_job
-from lenet_edge.data.datasets import ImageData, split_indices
+from lenet_edge.data.image_data import ImageData, split_indices
 from lenet_edge.runs.run import Run
 from lenet_edge.training.trainer import VALIDATION_SHARE
 from lenet_edge_exporters import ExportJob, executed, open_file

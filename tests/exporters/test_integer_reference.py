@@ -7,7 +7,8 @@ import onnxruntime
 import pytest
 
 import integer_reference
-from lenet_edge.data.datasets import ImageData, load_dataset
+from lenet_edge.data.datasets import load_dataset
+from lenet_edge.data.image_data import ImageData
 from lenet_edge_exporters import int8
 from lenet_edge_runtime.sessions import open_session
 from trained_runs import briefly_trained, exported

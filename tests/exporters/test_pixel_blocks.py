@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lenet_edge.artefacts.exporting import export_job
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import int8
 from lenet_edge_exporters.onnx import build

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.run_verification import verify
 from lenet_edge.networks.models import LeNet5
 from lenet_edge.networks.recipes import RECIPES

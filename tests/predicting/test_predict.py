@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from command_line import CommandLine
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.predicting.image_stream import classify_files, find_images
 from lenet_edge.predicting.output_formats import as_text
 from lenet_edge.runs.run import Run

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from command_line import CommandLine
 from lenet_edge.bench.measuring import PYTORCH, BenchPlan, bench, describe_bench_host
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.report import page
 from lenet_edge.report.charts import LABEL_HEIGHT, Dot, scatter
 from lenet_edge.report.findings import Findings, first_filters, gather

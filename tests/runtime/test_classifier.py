@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.run import Run
 from lenet_edge_runtime import Classifier, ImageError, LenetEdgeError, ModelFileError, ProviderError, proof, sessions
 from trained_runs import exported

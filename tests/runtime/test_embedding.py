@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.run import Run
 from lenet_edge.web.onnxruntime_web import PACKAGE
 from lenet_edge_runtime import Classifier

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from command_line import CommandLine
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.foreign_accuracy import read_labels
 from lenet_edge.evaluation.statistics import wilson_interval
 from lenet_edge.runs.run import Run

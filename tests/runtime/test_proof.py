@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.run import Run
 from lenet_edge_runtime import Classifier, ModelFileError, onnx_file, proof
 from lenet_edge_runtime.proof import KnownAnswers

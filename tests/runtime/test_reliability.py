@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from command_line import CommandLine
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.run import Run
 from lenet_edge_runtime import Classifier, LenetEdgeError, ModelFileError, engines
 from mutations import mutate

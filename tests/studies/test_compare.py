@@ -20,7 +20,7 @@ from PIL import Image
 from scipy import stats
 
 from command_line import CommandLine
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.runs.run import Run, RunRecord, find_run
 from lenet_edge.studies import process_pool

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lenet_edge.artefacts.exporting import export_run
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.runs.run import Run
 from lenet_edge.training.trainer import Trainer

@@ -14,7 +14,7 @@ from torch import nn
 
 from command_line import CommandLine
 from lenet_edge.artefacts.exporting import export_run
-from lenet_edge.data.datasets import ImageData
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.architectures import LeNetConfig
 from lenet_edge.networks.models import LeNet5
 from lenet_edge.runs import checkpoints

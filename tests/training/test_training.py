@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lenet_edge.data.datasets import ImageData, split_indices
+from lenet_edge.data.image_data import ImageData, split_indices
 from lenet_edge.networks.models import LeNet5, build_model
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.runs import checkpoints

@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 
 from image_variants import photo
-from lenet_edge.data.datasets import ImageData, load_dataset
+from lenet_edge.data.datasets import load_dataset
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.run import Run
 from lenet_edge.web.engines import ENGINES
 from lenet_edge.web.page import write_page

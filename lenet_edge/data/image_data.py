@@ -1,0 +1,86 @@
+"""A data set whole in memory, and its splits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_edge.data.augmentation import Augmentation
+from lenet_edge_runtime.errors import DataError
+from lenet_edge_runtime.spec import Fit, Polarity
+
+Pixels = NDArray[np.uint8]  # [n, channels, height, width]
+Labels = NDArray[np.int64]  # [n]
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set, whole in memory: images uint8 [n, c, h, w], labels int64 [n] that index `labels`."""
+
+    name: str
+    labels: tuple[str, ...]
+    train_pixels: Pixels
+    train_labels: Labels
+    test_pixels: Pixels
+    test_labels: Labels
+    md5s: Mapping[str, str]
+    polarity: Polarity
+    augmentation: Augmentation
+    folder: Path | None = None  # where a user's own images lie; None for the data sets of the table
+    fit: Fit = "resize"  # how an image of another size is brought to this one's
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of the training pixels scaled to [0, 1], one number a channel, in four digits as usually quoted."""
+        return tuple(round(float(value), 4) for value in self.train_pixels.mean(axis=(0, 2, 3)) / 255)
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of the training pixels scaled to [0, 1], like `mean`."""
+        return tuple(round(float(value), 4) for value in self.train_pixels.std(axis=(0, 2, 3)) / 255)
+
+
+def split_indices(labels: Labels, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split 0..n-1 in two, in the same proportion in every class: (rest, held out), each sorted.
+
+    `fraction` of every class, rounded and at least one image, is held out.
+    """
+    generator = np.random.default_rng(seed)
+    held_out: list[NDArray[np.int64]] = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = max(1, round(len(members) * fraction))
+        if count >= len(members):
+            raise DataError(f"class number {label} has {len(members)} image(s), too few to split; add images")
+        held_out.append(generator.permutation(members)[:count])
+    chosen = np.sort(np.concatenate(held_out))
+    rest = np.setdiff1d(np.arange(len(labels)), chosen, assume_unique=True)
+    return rest, chosen
+
+
+def with_test_split(
+    name: str,
+    names: tuple[str, ...],
+    pixels: Pixels,
+    labels: Labels,
+    fraction: float,
+    md5s: Mapping[str, str],
+    augmentation: Augmentation,
+    folder: Path | None = None,
+) -> ImageData:
+    """Images of one part, with `fraction` of each class put aside for testing: the same ones for every seed."""
+    train, test = split_indices(labels, fraction, seed=0)
+    return ImageData(
+        name=name,
+        labels=names,
+        train_pixels=pixels[train],
+        train_labels=labels[train],
+        test_pixels=pixels[test],
+        test_labels=labels[test],
+        md5s=md5s,
+        polarity="any" if folder else "light-on-dark",
+        augmentation=augmentation,
+        folder=folder,
+    )
