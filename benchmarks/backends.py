@@ -22,8 +22,7 @@ from torch.nn import functional as F
 
 from lenet_edge.artefacts.exporting import export_job
 from lenet_edge.data.image_data import ImageData
-from lenet_edge.runs.reference import load_net
-from lenet_edge.runs.run import Run
+from lenet_edge.runs.opened import OpenedRun
 from lenet_edge_exporters import FORMATS
 from lenet_edge_exporters.atomic import write_folder
 from lenet_edge_exporters.c import toolchain
@@ -65,23 +64,27 @@ class Contender:
 class Subject:
     """The run that all backends get, its exported files, its data, the timed image, and a folder to convert in."""
 
-    run: Run
+    opened: OpenedRun
     float32: Path
     int8: Path
     torchscript: Path
-    data: ImageData
     image: Images
     folder: Path
 
     @property
+    def data(self) -> ImageData:
+        """The images that the run was trained on."""
+        return self.opened.data
+
+    @property
     def spec(self) -> ModelSpec:
         """What the run says of its input."""
-        return self.run.read().spec
+        return self.opened.record.spec
 
     @property
     def net(self) -> nn.Module:
         """The run's network, in evaluation mode."""
-        return load_net(self.run, self.run.read())
+        return self.opened.net
 
 
 class Folded(nn.Module):
@@ -182,7 +185,7 @@ def compile_contenders(subject: Subject) -> list[Contender]:
 def c_contenders(subject: Subject) -> list[Contender]:
     """Our C export, compiled for this machine: its arrays are in their places before a call."""
     folder = subject.folder / "net-c"
-    write_folder(folder, FORMATS["c"].export(export_job(subject.run, subject.run.read(), subject.data)))
+    write_folder(folder, FORMATS["c"].export(export_job(subject.opened)))
     options = ["-O3", "-march=native", "-fPIC", "-shared"]
     library = toolchain.compile_c([folder / "lenet.c", folder / "lenet_metadata.c"], folder / "lenet.so", options)
     source = subject.folder / "nothing.c"

@@ -20,8 +20,8 @@ import numpy as np
 
 from lenet_edge.artefacts.exporting import export_job
 from lenet_edge.bench.measuring import describe_bench_host
-from lenet_edge.runs.reference import load_run_data
-from lenet_edge.runs.run import Run, find_run
+from lenet_edge.runs.finding import find_run
+from lenet_edge.runs.run import Run
 from lenet_edge_exporters import FORMATS
 from lenet_edge_exporters.atomic import write_folder
 from lenet_edge_exporters.c import emulation, toolchain
@@ -44,12 +44,11 @@ def main() -> None:
     """Print the table of latencies, then what the network takes on a microcontroller."""
     arguments = parse(sys.argv[1:])
     host = describe_bench_host()
-    run = find_run(arguments.run)
-    data = load_run_data(run, run.read(), arguments.data_dir)
+    opened = find_run(arguments.run, data_dir=arguments.data_dir)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "net-c"
-        write_folder(folder, FORMATS["c"].export(export_job(run, run.read(), data)))
-        timings = latencies(run, folder, data.test_pixels, arguments)
+        write_folder(folder, FORMATS["c"].export(export_job(opened)))
+        timings = latencies(opened.run, folder, opened.data.test_pixels, arguments)
         print("\n".join(table(timings)))
         print("\n".join(["", *device(folder)]))
     versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())

@@ -29,8 +29,7 @@ from backends import (
 )
 from lenet_edge.console import percent
 from lenet_edge.runs.exported import exported_files
-from lenet_edge.runs.reference import load_run_data, run_model
-from lenet_edge.runs.run import find_run
+from lenet_edge.runs.finding import find_run
 from lenet_edge_exporters import FORMATS
 from lenet_edge_exporters.formats import format_of
 from lenet_edge_runtime.errors import GateError, ModelFileError
@@ -73,7 +72,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             subject = subject_of(folder, arguments.data_dir, Path(temporary))
             results = compare(subject, peers, arguments.rounds, arguments.calls)
-        print(f"{subject.run.read().recipe.name} on {subject.data.name}:\n")
+        print(f"{subject.opened.record.recipe.name} on {subject.data.name}:\n")
         print("\n".join(table(results, peak)) + "\n")
         print("\n".join(findings(results)) + "\n")
     left_out = {peer: missing_packages(peer) for peer in arguments.peers if missing_packages(peer)}
@@ -97,14 +96,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def subject_of(folder: Path, data_dir: Path | None, temporary: Path) -> Subject:
     """The run in `folder`, which needs its ONNX, int8 and TorchScript files."""
-    run = find_run(folder.resolve())  # a converter below works in a folder of its own
-    files = {format_of(path).name: path for path in exported_files(run)}
+    opened = find_run(folder.resolve(), data_dir=data_dir)  # a converter below works in a folder of its own
+    files = {format_of(path).name: path for path in exported_files(opened.run)}
     for name in ("onnx", "int8", "torchscript"):
         if name not in files:
             raise ModelFileError(f"{folder} has no {name} file: run 'lenet-edge export {folder} --int8' first")
-    data = load_run_data(run, run.read(), data_dir)
-    image = data.test_pixels[:1].copy()  # writable, as OpenVINO wants shared memory
-    return Subject(run, files["onnx"], files["int8"], files["torchscript"], data, image, temporary)
+    image = opened.data.test_pixels[:1].copy()  # writable, as OpenVINO wants shared memory
+    return Subject(opened, files["onnx"], files["int8"], files["torchscript"], image, temporary)
 
 
 def compare(subject: Subject, peers: list[str], rounds: int, calls: int) -> list[Result]:
@@ -116,7 +114,7 @@ def compare(subject: Subject, peers: list[str], rounds: int, calls: int) -> list
     openers |= {f"{item.name}, empty": item.empty for item in contenders}
     timings = measure(openers, rounds=rounds, calls=calls, warmup=20)
     images = subject.data.test_pixels[:CHECKED_IMAGES]
-    reference = run_model(subject.run).logits(images)
+    reference = subject.opened.model.logits(images)
     return [
         Result(item, timings[item.name], timings[f"{item.name}, empty"], agreement(item, images, reference))
         for item in contenders

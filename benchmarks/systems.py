@@ -29,7 +29,7 @@ from lenet_edge.networks import measured
 from lenet_edge.networks.models import build_model, deployed_parameters, multiply_accumulates
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.runs.exported import exported_files
-from lenet_edge.runs.reference import load_run_data, run_model
+from lenet_edge.runs.opened import OpenedRun, open_run
 from lenet_edge.runs.run import Run
 from lenet_edge.studies.studies import settings_of
 from lenet_edge_exporters import atomic
@@ -100,11 +100,13 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--no-verify", action="store_true", help="leave the exported files out")
     arguments = parser.parse_args()
-    found = [run for study in arguments.studies for run in finished(study)]
-    runs = list({(run.read().recipe.name, run.read().dataset, run.read().seed): run for run in found}.values())
-    data = {run.read().dataset: load_run_data(run, run.read(), arguments.data_dir) for run in runs}
+    found = [opened for study in arguments.studies for opened in finished(study, arguments.data_dir)]
+    runs = list(
+        {(opened.record.recipe.name, opened.record.dataset, opened.record.seed): opened for opened in found}.values()
+    )
+    data = {opened.record.dataset: opened.data for opened in runs}
     rows = sorted(
-        (measure(run, data[run.read().dataset]) for run in runs),
+        (measure(opened, data[opened.record.dataset]) for opened in runs),
         key=lambda row: (list(RECIPES).index(row["recipe"]), row["dataset"], row["seed"]),
     )
     atomic.write_text(MEASURED, as_csv(rows))
@@ -113,22 +115,23 @@ def main() -> None:
         print("\n".join(claims_table(claims, rows)), end="\n\n")
     if not arguments.no_verify:
         print("\n".join(verify_table(runs, data)), end="\n\n")
-    versions = runs[0].read().versions
+    versions = runs[0].record.versions
     print(f"torch {versions['torch']}; n is the number of seeds. Command: `python {shlex.join(sys.argv)}`")
 
 
-def finished(study: Path) -> Iterator[Run]:
+def finished(study: Path, data_dir: Path | None) -> Iterator[OpenedRun]:
     """The finished runs of a study whose recipe is today's."""
     for path in sorted(study.glob("runs/*/run.json")):
-        record = Run(path.parent).read()
+        opened = open_run(Run(path.parent), data_dir)
+        record = opened.record
         if record.status == "finished" and settings_of(record.recipe) == settings_of(RECIPES[record.recipe.name]):
-            yield Run(path.parent)
+            yield opened
 
 
-def measure(run: Run, data: ImageData) -> Row:
+def measure(opened: OpenedRun, data: ImageData) -> Row:
     """One run on the test set."""
-    record = run.read()
-    result: Evaluation = evaluate(run_model(run), record.spec, data, name=run.name, format_name="pytorch", mistakes=0)
+    run, record = opened.run, opened.record
+    result: Evaluation = evaluate(opened.model, record.spec, data, name=run.name, format_name="pytorch", mistakes=0)
     assert result.accuracy == record.metrics["test_accuracy"], f"{run.folder} does not give what its training said"
     return {
         "dataset": record.dataset,
@@ -211,19 +214,19 @@ def _claim_row(claim: Claim, values: list[float]) -> str:
     )
 
 
-def verify_table(runs: Sequence[Run], data: dict[str, ImageData]) -> list[str]:
+def verify_table(runs: Sequence[OpenedRun], data: dict[str, ImageData]) -> list[str]:
     """The first run of each recipe, exported as ONNX and int8 and verified on the whole test set."""
     lines = [
         "| recipe | data set | file | size | test accuracy | drop, pp (95 % interval) | verify |",
         "| --- | --- | --- | ---: | ---: | ---: | --- |",
     ]
     seen = set()
-    for run in runs:
-        record = run.read()
+    for opened in runs:
+        record = opened.record
         if (key := (record.recipe.name, record.dataset)) not in seen:
             seen.add(key)
-            export_run(run, ["onnx", "int8"], int8=Int8Plan())
-            result = verify(exported_files(run), run, data[record.dataset], None, same_weights=True)
+            export_run(opened, ["onnx", "int8"], int8=Int8Plan())
+            result = verify(exported_files(opened.run), opened, data[record.dataset], None, same_weights=True)
             lines += [_verify_row(*key, verdict) for verdict in result.verdicts]
     return lines
 

@@ -13,12 +13,11 @@ from typing import Any
 
 from lenet_edge.bench.measuring import BenchPlan, BenchRow, bench, describe_bench_host, timeable
 from lenet_edge.console import kilobytes, percent
-from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.comparison import Verdict
 from lenet_edge.evaluation.run_verification import Verification, verify
 from lenet_edge.runs.exported import exported_files
-from lenet_edge.runs.reference import load_run_data
-from lenet_edge.runs.run import Run, find_run
+from lenet_edge.runs.finding import find_run
+from lenet_edge.runs.opened import OpenedRun
 
 TIMED_IMAGES = 1000  # of the test set; the first is the one that is timed, all of them are compared afterwards
 COLUMNS = (
@@ -34,12 +33,11 @@ def main() -> None:
     plan = BenchPlan(rounds=arguments.rounds, calls=arguments.calls)
     counts = []
     for folder in arguments.runs:
-        run = find_run(folder)
-        data = load_run_data(run, run.read(), arguments.data_dir)
-        verification, rows = measure(run, data, plan)
-        print(f"{run.read().recipe.name} on {data.name}:\n")
+        opened = find_run(folder, data_dir=arguments.data_dir)
+        verification, rows = measure(opened, plan)
+        print(f"{opened.record.recipe.name} on {opened.data.name}:\n")
         print("\n".join(table(verification, rows)) + "\n")
-        counts.append(f"{verification.images:,} ({data.name})")
+        counts.append(f"{verification.images:,} ({opened.data.name})")
     print(conditions(counts, plan, host))
 
 
@@ -52,10 +50,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def measure(run: Run, data: ImageData, plan: BenchPlan) -> tuple[Verification, list[BenchRow]]:
+def measure(opened: OpenedRun, plan: BenchPlan) -> tuple[Verification, list[BenchRow]]:
     """A run's exported files, if they can be timed: accuracy on the whole test set, latency at batch 1, one thread."""
+    run, data = opened.run, opened.data
     files = timeable(exported_files(run))
-    verification = verify(files, run, data, max_drop_pp=100, same_weights=True)  # the table shows; it is no gate
+    verification = verify(files, opened, data, max_drop_pp=100, same_weights=True)  # the table shows; it is no gate
     return verification, bench(files, run, data.test_pixels[:TIMED_IMAGES], batches=[1], threads=[1], plan=plan)
 
 

@@ -11,6 +11,7 @@ from command_line import CommandLine
 from lenet_edge.artefacts.exporting import export_run
 from lenet_edge.data.datasets import DATA_VARIABLE, load_dataset
 from lenet_edge.data.image_data import ImageData
+from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
 from lenet_edge.web.engines import ENGINES
 from lenet_edge_exporters.c import toolchain
@@ -59,7 +60,7 @@ def c_folder(digits_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
         toolchain.find_compiler()
     except toolchain.CompilerError as error:
         pytest.skip(str(error))
-    (artifact,) = export_run(digits_run, ["c"], out=tmp_path_factory.mktemp("c"), max_drop_pp=100).artifacts
+    (artifact,) = export_run(open_run(digits_run), ["c"], out=tmp_path_factory.mktemp("c"), max_drop_pp=100).artifacts
     return artifact.path
 
 
@@ -77,7 +78,9 @@ def shown(
     if ENGINES[engine].format != "wasm":
         return exported(digits_run, ENGINES[engine].format)
     request.getfixturevalue("wasm_tools")
-    (artifact,) = export_run(digits_run, ["wasm"], out=tmp_path_factory.mktemp("wasm"), max_drop_pp=100).artifacts
+    (artifact,) = export_run(
+        open_run(digits_run), ["wasm"], out=tmp_path_factory.mktemp("wasm"), max_drop_pp=100
+    ).artifacts
     return artifact.path
 
 

@@ -18,13 +18,13 @@ from lenet_edge.networks.models import build_model, deployed_parameters
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge.networks.weights import load_foreign_weights
 from lenet_edge.runs import checkpoints
-from lenet_edge.runs.reference import float_model, load_net, load_run_data
-from lenet_edge.runs.run import Run, RunRecord, create_run, fitted_to, now, spec_for
+from lenet_edge.runs.opened import OpenedRun
+from lenet_edge.runs.record import RunRecord, fitted_to, now, spec_for
+from lenet_edge.runs.run import Run, create_run
 from lenet_edge.training.trainer import VALIDATION_SHARE
 from lenet_edge_exporters import ExportJob, export, formats
 from lenet_edge_exporters.export_job import DEFAULT_OPSET, Int8Options, LoadedModel, Measurement
 from lenet_edge_exporters.formats import Artifact
-from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime.errors import WeightsError
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.sessions import sha256_of
@@ -55,12 +55,11 @@ class ExportReport:
 
 
 def export_run(
-    run: Run,
+    opened: OpenedRun,
     format_names: list[str],
     *,
     out: Path | None = None,
     opset: int = DEFAULT_OPSET,
-    data_dir: Path | None = None,
     max_drop_pp: float | None = None,
     int8: Int8Plan | None = None,
     input_type: InputType = "uint8",
@@ -70,15 +69,14 @@ def export_run(
     A file whose accuracy drop on the test set may exceed `max_drop_pp` (None: `default_max_drop`) is rejected.
     With `input_type` "float32" the files take normalised images (`lenet_edge_runtime.images.normalise`).
     """
-    record = run.read()
-    data = load_run_data(run, record, data_dir)
+    record, data = opened.record, opened.data
     plan = int8 or Int8Plan()
-    job = replace(export_job(run, record, data, opset, plan), input=input_type)
-    undamaged = float_model(run).logits(data.test_pixels)
+    job = replace(export_job(opened, opset, plan), input=input_type)
+    undamaged = opened.float_model.logits(data.test_pixels)
     job = replace(job, measure=measurement_on(data, undamaged, max_drop_pp))
-    reference = torch_model(job.net, job.spec).logits(job.check_pixels)
+    reference = opened.model.logits(job.check_pixels)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{record.recipe.name}-{record.dataset}")
-    folder = out or run.export_folder
+    folder = out or opened.run.export_folder
     train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
     validation = data.train_pixels[held_out], data.train_labels[held_out]
     selection = draws = None
@@ -94,7 +92,7 @@ def export_run(
     rejected_int8 = any(item.format == "int8" and not item.passed for item in artifacts)
     sensitivity = layer_sensitivity(job, *validation) if rejected_int8 else None
     card = model_card.write(folder, record, artifacts, input_type)
-    return ExportReport(run.name, artifacts, card, selection, draws, sensitivity)
+    return ExportReport(opened.run.name, artifacts, card, selection, draws, sensitivity)
 
 
 def measurement_on(
@@ -111,16 +109,14 @@ def measurement_on(
     return measure
 
 
-def export_job(
-    run: Run, record: RunRecord, data: ImageData, opset: int = DEFAULT_OPSET, int8: Int8Plan | None = None
-) -> ExportJob:
+def export_job(opened: OpenedRun, opset: int = DEFAULT_OPSET, int8: Int8Plan | None = None) -> ExportJob:
     """What the exporters need to know of a run: checked on validation images, calibrated on training images."""
-    net = load_net(run, record)
+    record, data = opened.record, opened.data
     train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
     plan = int8 or Int8Plan()
     seed = record.seed if plan.seed is None else plan.seed
     return ExportJob(
-        net=net,
+        net=opened.net,
         spec=record.spec,
         check_pixels=data.train_pixels[held_out[:CHECK_IMAGES]],
         calibration_pixels=data.train_pixels[draw(train, plan.images, seed)],
@@ -129,10 +125,10 @@ def export_job(
         opset=opset,
         provenance={
             "recipe": record.recipe.name,
-            "parameters": deployed_parameters(net),
+            "parameters": deployed_parameters(opened.net),
             "dataset": record.dataset,
             "data_md5s": record.data_md5s,
-            "weights_sha256": sha256_of(run.weights_path),
+            "weights_sha256": sha256_of(opened.run.weights_path),
         },
     )
 

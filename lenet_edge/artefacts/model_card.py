@@ -14,7 +14,7 @@ from lenet_edge.console import percent
 from lenet_edge.data.datasets import DATASETS
 from lenet_edge.evaluation.comparison import smallest_provable_drop
 from lenet_edge.networks.recipes import Recipe
-from lenet_edge.runs.run import RunRecord
+from lenet_edge.runs.record import RunRecord
 from lenet_edge_exporters import FORMATS, Artifact, atomic
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.spec import InputType, ModelSpec

@@ -94,15 +94,13 @@ def _contenders(files: list[Path] | None, run: Path | None, data_dir: Path | Non
     """The run beside whose PyTorch model files are timed (None without it or torch), the files, and images."""
     from lenet_edge.bench.measuring import known_images, timeable
     from lenet_edge.runs.exported import exported_files, run_of
-    from lenet_edge.runs.run import find_run
+    from lenet_edge.runs.finding import find_run
     from lenet_edge_exporters.formats import format_of
 
-    found = run_of(files[0]) if files and run is None else find_run(run)
-    chosen = files or timeable(exported_files(found))  # type: ignore[arg-type]  # without files find_run found one
+    found = run_of(files[0], data_dir) if files and run is None else find_run(run, data_dir=data_dir)
+    chosen = files or timeable(exported_files(found.run))  # type: ignore[union-attr]  # without files find_run found one
     if found is not None and find_spec("torch"):
-        from lenet_edge.runs.reference import load_run_data
-
-        return found, chosen, load_run_data(found, found.read(), data_dir).test_pixels[:1000]
+        return found.run, chosen, found.data.test_pixels[:1000]
     if not files:
         chosen = [path for path in chosen if format_of(path).backend == "onnxruntime"]
     return None, chosen, known_images(chosen)

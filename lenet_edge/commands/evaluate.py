@@ -72,13 +72,11 @@ def _is_file(path: Path) -> bool:
 def _open_run(given: Path | None, dataset: str | None, data_dir: Path | None) -> tuple[str, str, Any, Any, Any]:
     from lenet_edge.bench.measuring import PYTORCH
     from lenet_edge.data.datasets import load_dataset
-    from lenet_edge.runs.reference import load_run_data, run_model
-    from lenet_edge.runs.run import find_run
+    from lenet_edge.runs.finding import find_run
 
-    found = find_run(given)
-    record = found.read()
-    data = load_dataset(dataset, data_dir) if dataset else load_run_data(found, record, data_dir)
-    return str(found.folder), PYTORCH, run_model(found), record.spec, data
+    found = find_run(given, data_dir=data_dir)
+    data = load_dataset(dataset, data_dir) if dataset else found.data
+    return str(found.run.folder), PYTORCH, found.model, found.record.spec, data
 
 
 def _open_file(path: Path, dataset: str | None, data_dir: Path | None) -> tuple[str, str, Any, Any, Any]:
@@ -98,9 +96,9 @@ def _own_data(path: Path, model: Any, data_dir: Path | None) -> Any:
     from lenet_edge_runtime.spec import PREFIX
 
     stated = json.loads(model.metadata.get(PREFIX + "dataset", "null"))
-    run = run_of(path)
-    wanted = run.dataset_argument() if run else stated
-    if run is None and wanted not in DATASETS:
+    found = run_of(path)
+    wanted = found.run.dataset_argument(found.record) if found else stated
+    if found is None and wanted not in DATASETS:
         raise typer.BadParameter(f"{path} does not say which data it belongs to: give --dataset")
     data = load_dataset(wanted, data_dir)
     if data.md5s != json.loads(model.metadata.get(PREFIX + "data_md5s", "null")):

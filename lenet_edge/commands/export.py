@@ -118,13 +118,12 @@ def run(
     from lenet_edge.artefacts.exporting import export_run
 
     found = _run_to_export(run, model, dataset, data_dir, mean, std)
-    with _locked(found, out):
+    with _locked(found.run, out):
         report = export_run(
             found,
             names,
             out=out,
             opset=opset,
-            data_dir=data_dir,
             int8=plan,
             max_drop_pp=max_drop,
             input_type=input_type,
@@ -132,7 +131,7 @@ def run(
     fit_to_show = [item.path for item in report.artifacts if item.format == shown.format and item.passed]
     page = _write_page(fit_to_show[0], web, shown.name, cdn) if web and fit_to_show else None
     if as_json:
-        console.print_json(as_document(found, report) | ({"web": page} if page else {}))
+        console.print_json(as_document(found.run, report) | ({"web": page} if page else {}))
     else:
         print_report(report)
     if page:
@@ -209,14 +208,15 @@ def _run_to_export(
     """The run that was named, or the one that given weights become."""
     from lenet_edge.artefacts.exporting import import_weights
     from lenet_edge.data.datasets import load_dataset
-    from lenet_edge.runs.run import find_run
+    from lenet_edge.runs.finding import find_run
+    from lenet_edge.runs.opened import open_run
 
     if model is None or run is None or dataset is None:
-        return find_run(run)
+        return find_run(run, data_dir=data_dir)
     recipe, data = find_recipe(model), load_dataset(dataset, data_dir)
     found = import_weights(run, recipe, data, mean=tuple(mean) if mean else None, std=tuple(std) if std else None)
     console.say(f"the weights are now a run: {found.folder}")
-    return found
+    return open_run(found, data_dir)
 
 
 def as_document(run: Any, report: Any) -> dict[str, Any]:

@@ -179,10 +179,10 @@ def _refuse_model(path: Path) -> None:
 
 
 def _latest_model() -> Path:
-    from lenet_edge.runs.run import find_run
+    from lenet_edge.runs.finding import find_run
     from lenet_edge_runtime.errors import ModelFileError
 
-    run = find_run(None)
+    run = find_run(None).run
     for pattern in ("*.int8.onnx", "*.onnx"):
         if files := sorted(file for file in run.export_folder.glob(pattern) if ".rejected" not in file.suffixes):
             return files[0]

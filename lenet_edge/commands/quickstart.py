@@ -28,6 +28,7 @@ def run(
     from lenet_edge.data.datasets import load_dataset
     from lenet_edge.evaluation.run_verification import verify
     from lenet_edge.networks.recipes import DEFAULT_RECIPE, find_recipe
+    from lenet_edge.runs.opened import open_run
     from lenet_edge.runs.run import create_run
     from lenet_edge.training.training import start_record
 
@@ -37,10 +38,11 @@ def run(
         created.write(record)
     trained = train_run(created, data)
     console.say("2/5  exporting TorchScript, ONNX and int8 ONNX, each compared with the PyTorch model")
-    exported = export_run(created, ["torchscript", "onnx", "int8"])
+    finished = open_run(created)
+    exported = export_run(finished, ["torchscript", "onnx", "int8"])
     files = [artifact.path for artifact in exported.artifacts]
     console.say(f"3/5  measuring their accuracy on {len(data.test_labels)} test images")
-    verified = verify(files, created, data, None, same_weights=True)
+    verified = verify(files, finished, data, None, same_weights=True)
     console.say("4/5  measuring their latency")
     rows = bench(files, created, data.test_pixels, batches=[1], threads=[1], plan=BenchPlan())
     console.say(f"5/5  classifying {SHOWN} test images with the int8 file")

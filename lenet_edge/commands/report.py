@@ -32,18 +32,17 @@ def run(
     from lenet_edge.bench.measuring import BenchPlan
     from lenet_edge.report import page
     from lenet_edge.report.findings import gather
-    from lenet_edge.runs.run import find_run
+    from lenet_edge.runs.finding import find_run
 
-    found = find_run(run)
-    path = out or found.folder / "report.html"
-    findings = gather(found, data_dir, BenchPlan(rounds=rounds, calls=calls) if latency else None)
+    found = find_run(run, data_dir=data_dir)
+    folder = found.run.folder
+    path = out or folder / "report.html"
+    findings = gather(found, BenchPlan(rounds=rounds, calls=calls) if latency else None)
     page.write(findings, path)
     if findings.verification is None:
         console.say("the run has no exported files: 'lenet-edge export --int8' writes them, then report again")
     if as_json:
         accuracy = findings.evaluation.accuracy
-        console.print_json(
-            {"run": str(found.folder), "path": str(path), "bytes": path.stat().st_size, "accuracy": accuracy}
-        )
+        console.print_json({"run": str(folder), "path": str(path), "bytes": path.stat().st_size, "accuracy": accuracy})
     else:
         typer.echo(str(path))

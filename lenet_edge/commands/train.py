@@ -9,7 +9,7 @@ import typer
 from lenet_edge import console
 from lenet_edge.networks.recipes import DEFAULT_RECIPE, Recipe, find_recipe
 from lenet_edge.options import MAX_SEED, DataDirOption, DatasetHelp, JsonOption
-from lenet_edge_runtime.errors import DataError, TrainingError
+from lenet_edge_runtime.errors import TrainingError
 
 NAME = "train"
 
@@ -87,31 +87,25 @@ def run(
 
 
 def _resumed(out: Path | None, data_dir: Path | None) -> tuple[Any, Any]:
-    from lenet_edge.data.datasets import load_dataset
-    from lenet_edge.runs.run import find_run
+    from lenet_edge.runs.finding import find_run
     from lenet_edge.training.training import resolve_device
 
-    run = find_run(out, status=("training",))
-    record = run.read()
+    found = find_run(out, status=("training",), data_dir=data_dir)
+    folder, device = found.run.folder, found.record.device
     try:
-        resolve_device(record.device)
+        resolve_device(device)
     except TrainingError as error:
         raise TrainingError(
-            f"{run.folder} was started on {record.device}, and {error}; go on with it where that is, or train a new run"
+            f"{folder} was started on {device}, and {error}; go on with it where that is, or train a new run"
         ) from None
-    data = load_dataset(run.dataset_argument(), data_dir)
-    if data.md5s != record.data_md5s:
-        raise DataError(f"the images are not those that {run.folder} was started with; train a new run")
-    return run, data
+    return found.run, found.data
 
 
 def _fine_tuned(source: Path | None, data_dir: Path | None, **options: Any) -> tuple[Any, Any]:
-    from lenet_edge.runs.reference import load_run_data
     from lenet_edge.training.fine_tuning import find_source, start_fine_tuning
 
-    run = find_source(source)
-    data = load_run_data(run, run.read(), data_dir)
-    return start_fine_tuning(run, data, **options), data
+    found = find_source(source, data_dir)
+    return start_fine_tuning(found, found.data, **options), found.data
 
 
 def _started(

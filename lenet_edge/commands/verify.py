@@ -51,7 +51,7 @@ def run(
             raise typer.BadParameter("--run and --max-drop compare with a run's model: another tool's file has none")
         _verify_foreign(foreign, dataset, data_dir, as_json)
         return
-    found = _run_to_compare_with(files, run)
+    found = _run_to_compare_with(files, run, data_dir)
     if found is None:
         passed = _verify_alone(files or [], dataset, data_dir, as_json)
     else:
@@ -60,17 +60,17 @@ def run(
         raise typer.Exit(3)
 
 
-def _run_to_compare_with(files: list[Path] | None, run: Path | None) -> Any:
+def _run_to_compare_with(files: list[Path] | None, run: Path | None, data_dir: Path | None) -> Any:
     """The run whose PyTorch model the files are compared with; None where it is not here, or torch is not."""
     from importlib.util import find_spec
 
     from lenet_edge.evaluation.file_verification import is_damaged
     from lenet_edge.runs.exported import run_of
-    from lenet_edge.runs.run import find_run
+    from lenet_edge.runs.finding import find_run
 
     if run is not None or not files:
-        return find_run(run)
-    return run_of(files[0]) if find_spec("torch") and not is_damaged(files[0]) else None
+        return find_run(run, data_dir=data_dir)
+    return run_of(files[0], data_dir) if find_spec("torch") and not is_damaged(files[0]) else None
 
 
 def _verify_alone(files: list[Path], dataset: str | None, data_dir: Path | None, as_json: bool) -> bool:
@@ -124,10 +124,9 @@ def _verify_against(
     from lenet_edge.data.datasets import load_dataset
     from lenet_edge.evaluation.run_verification import verify
     from lenet_edge.runs.exported import exported_files
-    from lenet_edge.runs.reference import load_run_data
 
-    data = load_dataset(dataset, data_dir) if dataset else load_run_data(found, found.read(), data_dir)
-    result = verify(files or exported_files(found), found, data, max_drop, same_weights=same_weights)
+    data = load_dataset(dataset, data_dir) if dataset else found.data
+    result = verify(files or exported_files(found.run), found, data, max_drop, same_weights=same_weights)
     if as_json:
         console.print_json(as_document(result))
     else:

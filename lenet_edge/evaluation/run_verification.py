@@ -8,8 +8,7 @@ from lenet_edge.evaluation import statistics
 from lenet_edge.evaluation.comparison import Verdict, compare, default_max_drop
 from lenet_edge.evaluation.file_verification import check_data
 from lenet_edge.runs.exported import weights_sha256_of
-from lenet_edge.runs.reference import float_model
-from lenet_edge.runs.run import Run
+from lenet_edge.runs.opened import OpenedRun
 from lenet_edge_exporters import FORMATS, LoadedModel, open_file
 from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.errors import ModelFileError
@@ -35,20 +34,20 @@ class Verification:
 
 
 def verify(
-    files: list[Path], run: Run, data: ImageData, max_drop_pp: float | None, *, same_weights: bool
+    files: list[Path], opened: OpenedRun, data: ImageData, max_drop_pp: float | None, *, same_weights: bool
 ) -> Verification:
-    """Compare each file with the run's PyTorch model (`float_model`) on the whole test set.
+    """Compare each file with the run's PyTorch model (`OpenedRun.float_model`) on the whole test set.
 
     A file passes when the upper end of the 95 % interval of its accuracy drop is at most `max_drop_pp` (None: see
     `default_max_drop`). With `same_weights` a file exported from other weights than the run's raises ModelFileError.
     """
-    spec = run.read().spec
+    run, spec = opened.run, opened.record.spec
     check_data(data, spec)
     models = [(path, *open_file(path)) for path in files]
     labels = data.test_labels
     for path, _, model in models:
         _check_contract(path, model, spec, sha256_of(run.weights_path) if same_weights else None)
-    reference = float_model(run).logits(data.test_pixels)
+    reference = opened.float_model.logits(data.test_pixels)
     right = int((reference.argmax(1) == data.test_labels).sum())
     if max_drop_pp is None:
         max_drop_pp = default_max_drop(right / len(data.test_labels), len(data.test_labels), strict=False)

@@ -15,8 +15,9 @@ from lenet_edge.evaluation.evaluation import Evaluation, evaluate
 from lenet_edge.evaluation.run_verification import Verification, verify
 from lenet_edge.runs.exported import exported_files
 from lenet_edge.runs.history import Epoch, read_history
-from lenet_edge.runs.reference import load_net, load_run_data, run_model
-from lenet_edge.runs.run import Run, RunRecord
+from lenet_edge.runs.opened import OpenedRun
+from lenet_edge.runs.record import RunRecord
+from lenet_edge.runs.run import Run
 from lenet_edge_exporters.formats import read_content, sha256_of, size_of
 from lenet_edge_exporters.pixels import deployable
 from lenet_edge_runtime.errors import ModelFileError
@@ -55,14 +56,13 @@ class Findings:
     host: dict[str, Any] | None
 
 
-def gather(run: Run, data_dir: Path | None, plan: BenchPlan | None) -> Findings:
-    """Read a finished run, score it and its exported files on its test set, and time them as `plan` says, if at all."""
-    record = run.read()
-    data = load_run_data(run, record, data_dir)
+def gather(opened: OpenedRun, plan: BenchPlan | None) -> Findings:
+    """Score a finished run and its exported files on its test set, and time them as `plan` says, if at all."""
+    run, record, data = opened.run, opened.record, opened.data
     name = f"{record.recipe.name} on {data.name}"
-    evaluation = evaluate(run_model(run), record.spec, data, name=name, format_name=PYTORCH, mistakes=MISTAKES)
+    evaluation = evaluate(opened.model, record.spec, data, name=name, format_name=PYTORCH, mistakes=MISTAKES)
     files = _files_of(run)
-    verification = verify(files, run, data, None, same_weights=True) if files else None
+    verification = verify(files, opened, data, None, same_weights=True) if files else None
     contents = {path: read_content(path) for path in (run.weights_path, *files)}
     timings: list[BenchRow] = []
     if plan is not None and files:
@@ -72,7 +72,7 @@ def gather(run: Run, data_dir: Path | None, plan: BenchPlan | None) -> Findings:
         history=read_history(run) if run.history_path.is_file() else [],
         data=data,
         evaluation=evaluation,
-        filters=first_filters(load_net(run, record), record, data),
+        filters=first_filters(opened.net, record, data),
         file_sizes={path.name if path in files else PYTORCH: size_of(content) for path, content in contents.items()},
         file_sha256s={path.name: sha256_of(content) for path, content in contents.items()},
         # Files are known by their names alone: a path would tell where the report was made.

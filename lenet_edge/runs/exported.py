@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
-from lenet_edge.runs.run import RUNS, Run, RunRecord, readable_runs
+from lenet_edge.runs.finding import readable_runs
+from lenet_edge.runs.opened import OpenedRun, open_run
+from lenet_edge.runs.record import RunRecord
+from lenet_edge.runs.run import RUNS, Run
 from lenet_edge_exporters import FORMATS, LoadedModel, open_file
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.sessions import sha256_of
@@ -26,7 +29,7 @@ def exported_files(run: Run) -> list[Path]:
     return found
 
 
-def run_of(path: Path) -> Run | None:
+def run_of(path: Path, data_dir: Path | None = None) -> OpenedRun | None:
     """The run that a file was exported from: its weights have the hash that the file carries, and it says the same.
 
     Weights alone do not tell runs apart: the same ones may have been imported twice, with other means or recipes.
@@ -37,11 +40,11 @@ def run_of(path: Path) -> Run | None:
     if wanted is None:
         return None
     for run in map(Run, path.resolve().parents):
-        if _has_weights(run, wanted) and _says_the_same(run.read(), model):
-            return run
+        if _has_weights(run, wanted) and _says_the_same((found := open_run(run, data_dir)).record, model):
+            return found
     for run, record in readable_runs(RUNS):
         if _has_weights(run, wanted) and _says_the_same(record, model):
-            return run
+            return OpenedRun(run, record, data_dir)
     return None
 
 

@@ -1,20 +1,13 @@
 """A run's network in PyTorch: what every exported file is measured against."""
 
-from pathlib import Path
-
-from torch import nn
-
+from lenet_edge.networks.models import Network, build_model
 from lenet_edge.runs import checkpoints
-from lenet_edge.data.datasets import load_dataset
-from lenet_edge.data.image_data import ImageData
-from lenet_edge.networks.models import build_model
-from lenet_edge.runs import checkpoints
-from lenet_edge.runs.run import Run, RunRecord
+from lenet_edge.runs.record import RunRecord
+from lenet_edge.runs.run import Run
 from lenet_edge_exporters.pixels import TorchModel, torch_model
-from lenet_edge_runtime.errors import DataError
 
 
-def load_net(run: Run, record: RunRecord) -> nn.Module:
+def load_net(run: Run, record: RunRecord) -> Network:
     """The run's network with its final weights, in evaluation mode."""
     net = build_model(record.recipe.model)
     checkpoints.load_weights(run.weights_path, net)
@@ -22,27 +15,17 @@ def load_net(run: Run, record: RunRecord) -> nn.Module:
 
 
 def run_model(run: Run, threads: int = 1) -> TorchModel:
-    """The run's network, taking raw pixels."""
+    """The run's network, read anew, taking raw pixels."""
     record = run.read()
     return torch_model(load_net(run, record), record.spec, threads)
 
 
-def float_model(run: Run) -> TorchModel:
-    """What the accuracy of the run's files is measured against: of a run by `train --qat` the network before it.
+def float_model(run: Run, record: RunRecord) -> TorchModel:
+    """The network that a run by `train --qat` started from.
 
-    Against its own weights a network that fake quantization made worse would lose nothing in int8.
+    Its files are measured against that one: against its own weights a network that fake quantization made worse would
+    lose nothing in int8.
     """
-    record = run.read()
-    if record.quantization is None:
-        return run_model(run)
     net = build_model(record.recipe.model)
     checkpoints.load_weights(run.source_path, net)
     return torch_model(net, record.spec)
-
-
-def load_run_data(run: Run, record: RunRecord, data_dir: Path | None) -> ImageData:
-    """The data that the run was trained on; raise DataError where it is not the same any more."""
-    data = load_dataset(run.dataset_argument(), data_dir)
-    if data.md5s != record.data_md5s:
-        raise DataError(f"the images of {record.dataset} are not those that {run.folder} was trained on; train again")
-    return data

@@ -14,71 +14,16 @@ runs/lenet5-mnist-1/
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
-from lenet_edge import console
 from lenet_edge.data.image_data import ImageData
-from lenet_edge.networks.recipes import Recipe
+from lenet_edge.runs.record import RunRecord
 from lenet_edge_exporters import atomic
-from lenet_edge_runtime.errors import DataError, RunError
-from lenet_edge_runtime.spec import ModelSpec
+from lenet_edge_runtime.errors import RunError
 
 RUNS = Path("runs")
-
-Status = Literal["training", "finished", "imported"]
-
-
-@dataclass(frozen=True)
-class FakeQuantization:
-    """What a run by `train --qat` started from, and the activations' ranges that it ended with."""
-
-    source_weights_sha256: str
-    source_test_accuracy: float | None  # None: of imported weights, which no run measured
-    activation_ranges: tuple[tuple[float, float], ...] = ()  # of each layer but the last; none while training
-
-    @classmethod
-    def from_fields(cls, fields: dict[str, Any]) -> Self:
-        """From the JSON object of a record."""
-        ranges = fields.pop("activation_ranges")
-        return cls(**fields, activation_ranges=tuple((float(low), float(high)) for low, high in ranges))
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """What `run.json` holds; all that is needed to repeat the run, and nothing that names the machine or its user."""
-
-    status: Status
-    created: str  # UTC, ISO 8601; the latest run is the one with the greatest
-    recipe: Recipe  # as it was used, with the options of the command line applied
-    dataset: str
-    data_md5s: dict[str, str]
-    spec: ModelSpec
-    seed: int
-    threads: int
-    device: str
-    versions: dict[str, str]
-    metrics: dict[str, Any] = field(default_factory=dict)
-    quantization: FakeQuantization | None = None  # of a run by `train --qat`
-    processes: int = 1  # that trained it together, each with so many threads; the last ones where it was resumed
-
-    def to_json(self) -> str:
-        """Serialise, for people to read too."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read back what `to_json` wrote; raises ValueError, KeyError or TypeError for anything else."""
-        fields = json.loads(text)
-        recipe = Recipe.from_fields(fields.pop("recipe"))
-        spec: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in fields.pop("spec").items()
-        }
-        given = fields.pop("quantization", None)  # older records lack it
-        quantization = None if given is None else FakeQuantization.from_fields(given)
-        return cls(**fields, quantization=quantization, recipe=recipe, spec=ModelSpec(**spec))
 
 
 @dataclass(frozen=True)
@@ -157,10 +102,10 @@ class Run:
         if data.folder is not None:
             atomic.write_text(self._local_path, json.dumps({"dataset": str(data.folder.resolve())}) + "\n")
 
-    def dataset_argument(self) -> str:
+    def dataset_argument(self, record: RunRecord) -> str:
         """What `load_dataset` takes to load this run's data: a name, or the path of the user's own folder."""
         if not self._local_path.is_file():
-            return self.read().dataset
+            return record.dataset
         try:
             return str(json.loads(self._local_path.read_text(encoding="utf-8"))["dataset"])
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -181,29 +126,6 @@ class Run:
             raise RunError(
                 f"{self.folder} is in use by another lenet-edge process; wait for it, or choose another --out"
             ) from None
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601 with microseconds, so that runs sort by it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def fitted_to(recipe: Recipe, data: ImageData) -> Recipe:
-    """The recipe with a network for these data's classes and channels."""
-    return replace(recipe, model=replace(recipe.model, classes=len(data.labels), channels=data.train_pixels.shape[1]))
-
-
-def spec_for(recipe: Recipe, data: ImageData) -> ModelSpec:
-    """What a network of this recipe takes when it is trained on these data; DataError for images without contrast."""
-    channels, height, width = data.train_pixels.shape[1:]
-    mean, std = data.mean, data.std
-    if not all(std):
-        raise DataError(
-            f"the training images of {data.folder or data.name} are all of one colour; give images that show something"
-        )
-    if recipe.normalisation is not None:
-        mean, std = ((value,) * channels for value in recipe.normalisation)
-    return ModelSpec(data.labels, height, width, mean, std, recipe.padding, data.polarity, data.fit)
 
 
 @contextlib.contextmanager
@@ -230,41 +152,3 @@ def _next_folder(root: Path, stem: str) -> Path:
             number += 1
         else:
             return root / f"{stem}-{number}"
-
-
-def readable_runs(root: Path) -> Iterator[tuple[Run, RunRecord]]:
-    """The runs directly below `root`, by name; one whose record is damaged is named on stderr and left out."""
-    for path in sorted(root.glob("*/run.json")):
-        run = Run(path.parent)
-        try:
-            record = run.read()
-        except RunError as error:
-            console.say(f"left out: {error}")
-        else:
-            yield run, record
-
-
-def find_run(given: Path | None, root: Path = RUNS, status: tuple[Status, ...] = ("finished", "imported")) -> Run:
-    """The run at `given` (a path, or a name below `root`), or the latest of `status`; RunError where there is none."""
-    if given is not None:
-        run = Run(given if given.exists() or not (root / given).exists() else root / given)
-        if (found := run.read().status) not in status:
-            raise RunError(f"{run.folder} is {_DESCRIBED[found]}; {_NEXT[found]}")
-        return run
-    dated = [(record.created, run) for run, record in readable_runs(root) if record.status in status]
-    if not dated:
-        wanted = "unfinished" if status == ("training",) else "finished"
-        raise RunError(f"there is no {wanted} run in {root}/; start one with 'lenet-edge train'")
-    return max(dated, key=lambda pair: pair[0])[1]
-
-
-_DESCRIBED = {
-    "training": "not finished",
-    "finished": "finished already",
-    "imported": "made from imported weights",
-}
-_NEXT = {
-    "training": "go on with it by 'lenet-edge train --resume --out FOLDER'",
-    "finished": "export it with 'lenet-edge export', or train a new run",
-    "imported": "there is no training to go on with",
-}

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lenet_edge.runs.run import Run, RunRecord
+from lenet_edge.runs.record import RunRecord
+from lenet_edge.runs.run import Run
 from lenet_edge.studies.significance import Comparison, Sample, compare_all, smallest_significant
 from lenet_edge.studies.studies import METRICS, Member, Study
 

@@ -21,7 +21,9 @@ from typing import Any
 
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.recipes import Recipe
-from lenet_edge.runs.run import Run, RunRecord, readable_runs
+from lenet_edge.runs.finding import readable_runs
+from lenet_edge.runs.record import RunRecord
+from lenet_edge.runs.run import Run
 from lenet_edge_runtime.errors import RunError
 
 STUDIES = Path("studies")

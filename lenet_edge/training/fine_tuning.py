@@ -6,11 +6,14 @@ from pathlib import Path
 import torch
 
 from lenet_edge.data.image_data import ImageData
-from lenet_edge.networks.models import Network, build_model
+from lenet_edge.networks.models import Network
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs import checkpoints
+from lenet_edge.runs.finding import find_run
 from lenet_edge.runs.history import write_history
-from lenet_edge.runs.run import FakeQuantization, Run, RunRecord, create_run, find_run
+from lenet_edge.runs.opened import OpenedRun
+from lenet_edge.runs.record import FakeQuantization, RunRecord
+from lenet_edge.runs.run import Run, create_run
 from lenet_edge.training.quantization_aware import FakeQuantized, fold_batch_norm
 from lenet_edge.training.trainer import Trainer
 from lenet_edge.training.training import start_record
@@ -23,18 +26,19 @@ LEARNING_RATE = 1e-4  # the peak: of 1e-4, 1e-3 and 1e-2 the best on the validat
 FIRST_IMAGES = 512  # of the training split: the ranges start with their maxima
 
 
-def find_source(given: Path | None) -> Run:
+def find_source(given: Path | None, data_dir: Path | None = None) -> OpenedRun:
     """The run to start from, or the latest finished one; RunError where there is none or it is no float32 run."""
-    run = find_run(given)
-    if run.read().quantization is not None:
+    found = find_run(given, data_dir=data_dir)
+    if found.record.quantization is not None:
         raise RunError(
-            f"{run.folder} was fine-tuned with fake quantization already; name the run to start from by --from RUN"
+            f"{found.run.folder} was fine-tuned with fake quantization already; "
+            f"name the run to start from by --from RUN"
         )
-    return run
+    return found
 
 
 def start_fine_tuning(
-    source: Run,
+    source: OpenedRun,
     data: ImageData,
     *,
     out: Path | None = None,
@@ -48,13 +52,11 @@ def start_fine_tuning(
 
     It has the source's split and seed: under another one the network would have seen the validation images.
     """
-    before = source.read()
-    net = build_model(before.recipe.model)
-    checkpoints.load_weights(source.weights_path, net)
-    folded = fold_batch_norm(net.eval())
+    before = source.record
+    folded = fold_batch_norm(source.net)
     recipe = _recipe(before.recipe, folded, batch_size, learning_rate)
     record = start_record(recipe, data, seed=before.seed, device=device, threads=threads, epochs=epochs)
-    quantization = FakeQuantization(sha256_of(source.weights_path), before.metrics.get("test_accuracy"))
+    quantization = FakeQuantization(sha256_of(source.run.weights_path), before.metrics.get("test_accuracy"))
     record = replace(record, spec=before.spec, quantization=quantization)
     trainer = _trainer(record, data, folded)
     with create_run(out, f"{recipe.name}-{data.name}-qat") as run:

@@ -20,7 +20,7 @@ from lenet_edge.networks.models import build_model
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.checkpoints import TrainingState
 from lenet_edge.runs.history import Epoch
-from lenet_edge.runs.run import RunRecord
+from lenet_edge.runs.record import RunRecord
 from lenet_edge.training.distributed import ALONE, Team
 from lenet_edge.training.optimization import learning_rate_at, optimizer_for, steps_per_epoch
 from lenet_edge.training.quantization_aware import FakeQuantized

@@ -11,7 +11,8 @@ from lenet_edge.networks.models import deployed_parameters
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.history import Epoch, read_history, write_history
-from lenet_edge.runs.run import Run, RunRecord, fitted_to, now, spec_for
+from lenet_edge.runs.record import RunRecord, fitted_to, now, spec_for
+from lenet_edge.runs.run import Run
 from lenet_edge.training.distributed import ALONE, Team
 from lenet_edge.training.optimization import epochs_for
 from lenet_edge.training.plots import draw_curves
@@ -92,7 +93,7 @@ def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, 
         write_history(run, history)
         checkpoints.save_state(run.checkpoint_path, trainer.state())
     if team.size > 1:
-        team.send(Assignment(run.dataset_argument(), record, trainer.state()))
+        team.send(Assignment(run.dataset_argument(record), record, trainer.state()))
     while trainer.epoch < record.recipe.epochs:
         try:
             history.append(trainer.train_epoch(watcher))

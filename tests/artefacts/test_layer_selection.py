@@ -29,6 +29,7 @@ from lenet_edge.artefacts.layer_selection import (
 from lenet_edge.artefacts.plots import draw_selection
 from lenet_edge.data.image_data import ImageData, split_indices
 from lenet_edge.evaluation.comparison import strict_max_drop
+from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
 from lenet_edge.training.trainer import VALIDATION_SHARE
 from lenet_edge_exporters import ExportJob, int8, open_file
@@ -42,7 +43,7 @@ NAMES = ["c1", "c3", "c5", "f6", "output"]
 
 @pytest.fixture(scope="module")
 def job(digits_run: Run, digits: ImageData) -> ExportJob:
-    return export_job(digits_run, digits_run.read(), digits)
+    return export_job(open_run(digits_run))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from command_line import CommandLine
 from lenet_edge.artefacts import model_card
 from lenet_edge.artefacts.exporting import ExportReport, export_run
 from lenet_edge.data.image_data import ImageData
+from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.reference import run_model
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import FORMATS
@@ -27,7 +28,7 @@ from trained_runs import EVERYWHERE
 @pytest.fixture(scope="module")
 def report(digits_run: Run, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
     """All formats of the digits run, exported with their card."""
-    return export_run(digits_run, EVERYWHERE, out=tmp_path_factory.mktemp("card"), max_drop_pp=100)
+    return export_run(open_run(digits_run), EVERYWHERE, out=tmp_path_factory.mktemp("card"), max_drop_pp=100)
 
 
 def parse_yaml(text: str) -> Any:
@@ -131,7 +132,7 @@ def test_no_heading_is_empty_and_nothing_private_is_said(report: ExportReport) -
 
 
 def test_same_card_twice(digits_run: Run, report: ExportReport, tmp_path: Path) -> None:
-    again = export_run(digits_run, EVERYWHERE, out=tmp_path / "elsewhere", max_drop_pp=100)
+    again = export_run(open_run(digits_run), EVERYWHERE, out=tmp_path / "elsewhere", max_drop_pp=100)
     assert again.model_card.read_bytes() == report.model_card.read_bytes()
 
 
@@ -147,7 +148,7 @@ def test_program_of_the_card_runs_as_it_stands(report: ExportReport, digits_run:
 
 
 def test_program_and_contract_for_a_float_input(digits_run: Run, tmp_path: Path) -> None:
-    found = export_run(digits_run, ["onnx"], out=tmp_path, max_drop_pp=100, input_type="float32")
+    found = export_run(open_run(digits_run), ["onnx"], out=tmp_path, max_drop_pp=100, input_type="float32")
     text = found.model_card.read_text(encoding="utf-8")
     assert "Input `images`: float32 [batch, 1, 32, 32]" in text
     session = open_session(found.artifacts[0].path)

@@ -18,7 +18,8 @@ from command_line import CommandLine
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.models import LeNet5
 from lenet_edge.networks.recipes import RECIPES
-from lenet_edge.runs.run import Run, find_run
+from lenet_edge.runs.finding import find_run
+from lenet_edge.runs.run import Run
 from trained_runs import EVERYWHERE, exported
 
 TRAIN_KEYS = {
@@ -58,7 +59,7 @@ def test_quickstart(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     result = cli("quickstart")
     assert result.exit_code == 0, result.output
     assert result.stdout.count("passed") == 3
-    run = find_run(None)
+    run = find_run(None).run
     for path in (run.curves_path, run.weights_path, run.history_path, run.export_folder, run.folder / "samples"):
         assert path.exists()
     assert f"everything lies in {run.folder}/" in result.stderr
@@ -148,7 +149,7 @@ def test_own_folder_of_images(cli: CommandLine, digits: ImageData) -> None:
     assert trained.exit_code == 0, trained.output
     assert json.loads(trained.stdout)["test_accuracy"] > 0.9
     assert cli("export", "--int8").exit_code == 0
-    run = find_run(None)
+    run = find_run(None).run
     predicted = json.loads(cli("predict", cli.folder / "my data" / "ones" / "3.png", "--json").stdout)
     assert predicted[0]["label"] == "ones"
     shared = [run.record_path, run.history_path, *run.export_folder.iterdir()]
@@ -384,7 +385,7 @@ def test_run_of_a_device_that_is_not_here(cli: CommandLine, digits_run: Run) -> 
 
 
 def test_damaged_history(here: CommandLine) -> None:
-    run = find_run(None)
+    run = find_run(None).run
     shutil.rmtree(run.export_folder)
     for content in (b"\xff", run.history_path.read_bytes()[:-30], b"epoch,rate\n1,2\n"):
         run.history_path.write_bytes(content)
@@ -399,7 +400,7 @@ def test_file_in_place_of_a_run(here: CommandLine) -> None:
 
 def test_run_that_cannot_be_written_to_is_exported_elsewhere(here: CommandLine) -> None:
     """A folder in the lock's place stands for a file system that is read-only, which root could write to otherwise."""
-    run = find_run(None)
+    run = find_run(None).run
     (run.folder / ".lock").unlink(missing_ok=True)
     (run.folder / ".lock").mkdir()
     before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}

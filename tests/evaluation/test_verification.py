@@ -13,6 +13,7 @@ from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.comparison import compare, default_max_drop
 from lenet_edge.evaluation.run_verification import verify
 from lenet_edge.runs.exported import exported_files, run_of
+from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
 from lenet_edge_runtime.errors import DataError, ModelFileError
 from trained_runs import EVERYWHERE, exported, make_run
@@ -61,7 +62,7 @@ def test_logits_that_are_no_numbers_fail() -> None:
 @pytest.mark.parametrize("name", ["digits_run", "classic_run"])
 def test_exported_files_hold(name: str, digits: ImageData, request: pytest.FixtureRequest) -> None:
     run = request.getfixturevalue(name)
-    result = verify(exported_files(run), run, digits, 3.0, same_weights=True)
+    result = verify(exported_files(run), open_run(run), digits, 3.0, same_weights=True)
     assert [verdict.format for verdict in result.verdicts] == EVERYWHERE
     assert result.passed
     assert result.reference_accuracy == pytest.approx(run.read().metrics["test_accuracy"])
@@ -75,12 +76,14 @@ def test_files_find_their_run(digits_run: Run, tmp_path: Path, monkeypatch: pyte
     inside = exported(digits_run, "int8")
     found = run_of(inside)
     assert found is not None
-    assert found.folder.resolve() == digits_run.folder.resolve()
+    assert found.run.folder.resolve() == digits_run.folder.resolve()
     copy = tmp_path / inside.name
     copy.write_bytes(inside.read_bytes())
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").symlink_to(digits_run.folder.parent)
-    assert run_of(copy) == Run(Path("runs") / digits_run.name)
+    found = run_of(copy)
+    assert found is not None
+    assert found.run == Run(Path("runs") / digits_run.name)
     (tmp_path / "runs").unlink()
     assert run_of(copy) is None
 
@@ -107,15 +110,20 @@ def test_same_weights_of_another_run_are_not_taken_for_the_files_own(
     (tmp_path / "runs" / "damaged").mkdir()
     (tmp_path / "runs" / "damaged" / "run.json").write_text("{")
     path = Path(shutil.copy(exported(digits_run, "onnx"), tmp_path))
-    assert run_of(path) == Run(Path("runs/x-imported-1"))
+    found = run_of(path)
+    assert found is not None
+    assert found.run == Run(Path("runs/x-imported-1"))
     assert "left out: runs/damaged/run.json is damaged" in capsys.readouterr().err
 
 
 def test_file_of_other_weights_is_refused(digits_run: Run, digits: ImageData, tmp_path: Path) -> None:
     other = make_run(tmp_path / "other", "lenet5", digits, epochs=1)
     with pytest.raises(ModelFileError, match=r"exported from other weights.*--run"):
-        verify([exported(other, "onnx")], digits_run, digits, 3.0, same_weights=True)
-    assert verify([exported(other, "onnx")], digits_run, digits, 3.0, same_weights=False).verdicts[0].agreement < 1
+        verify([exported(other, "onnx")], open_run(digits_run), digits, 3.0, same_weights=True)
+    assert (
+        verify([exported(other, "onnx")], open_run(digits_run), digits, 3.0, same_weights=False).verdicts[0].agreement
+        < 1
+    )
 
 
 def test_data_that_does_not_fit_is_refused(digits_run: Run, digits: ImageData) -> None:
@@ -123,7 +131,7 @@ def test_data_that_does_not_fit_is_refused(digits_run: Run, digits: ImageData) -
 
     for labels in (("a", "b"), tuple("abcdefghij")):
         with pytest.raises(DataError, match=f"of {', '.join(labels)}, the model takes .* of 0, 1, .*--dataset"):
-            verify([], digits_run, replace(digits, labels=labels), 3.0, same_weights=True)
+            verify([], open_run(digits_run), replace(digits, labels=labels), 3.0, same_weights=True)
 
 
 def test_default_gate_asks_no_more_than_the_images_can_show() -> None:

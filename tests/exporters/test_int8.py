@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from lenet_edge.artefacts.calibration import Int8Plan
 from lenet_edge.artefacts.exporting import export_job
 from lenet_edge.data.image_data import ImageData, split_indices
+from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
 from lenet_edge.training.trainer import VALIDATION_SHARE
 from lenet_edge_exporters import ExportJob, executed, open_file
@@ -123,7 +124,7 @@ DENSE = ["layers.c5.0", "layers.f6.0", "layers.output"]
 
 @pytest.fixture(scope="module")
 def job(digits_run: Run, digits: ImageData) -> ExportJob:
-    return export_job(digits_run, digits_run.read(), digits)
+    return export_job(open_run(digits_run))
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +252,7 @@ def test_seed_draws_other_training_images(digits_run: Run, digits: ImageData) ->
     record = digits_run.read()
     _, held_out = split_indices(digits.train_labels, VALIDATION_SHARE, record.seed)
     validation = {image.tobytes() for image in digits.train_pixels[held_out]}
-    draws = [export_job(digits_run, record, digits, int8=Int8Plan(100, seed=seed)) for seed in (0, 1, 1)]
+    draws = [export_job(open_run(digits_run), int8=Int8Plan(100, seed=seed)) for seed in (0, 1, 1)]
     first, second, again = (draw.calibration_pixels for draw in draws)
     assert [len(first), draws[1].int8.calibration_seed] == [100, 1]
     assert not np.array_equal(first, second)

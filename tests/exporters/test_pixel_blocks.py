@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lenet_edge.artefacts.exporting import export_job
 from lenet_edge.data.image_data import ImageData
+from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import int8
 from lenet_edge_exporters.onnx import build
@@ -75,7 +76,7 @@ def noise(*, channels: int = 1, size: int = 12) -> np.ndarray:
 
 
 def test_trained_net(digits_run: Run, digits: ImageData, plain: None) -> None:
-    job = export_job(digits_run, digits_run.read(), digits)
+    job = export_job(open_run(digits_run))
     before = int8.quantize(build(job), job.calibration_pixels)
     after, applied = rewritten(before)
     assert applied
@@ -117,7 +118,7 @@ def test_leaves_alone_what_does_not_fit(net: dict[str, object], plain: None) -> 
 
 
 def test_quantized_files_have_it(digits_run: Run, digits: ImageData) -> None:
-    job = export_job(digits_run, digits_run.read(), digits)
+    job = export_job(open_run(digits_run))
     model = int8.quantize(build(job), job.calibration_pixels)
     conv = next(node for node in model.graph.node if node.op_type == "Conv")
     assert helper.get_attribute_value(next(item for item in conv.attribute if item.name == "kernel_shape")) == [3, 3]

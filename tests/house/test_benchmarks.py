@@ -17,6 +17,7 @@ from lenet_edge.evaluation.run_verification import verify
 from lenet_edge.networks.models import LeNet5
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.runs.exported import exported_files
+from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
 from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.latency import Timing
@@ -48,7 +49,7 @@ def test_table_has_a_row_for_each_format_and_says_how_it_came_about(digits_run: 
     assert title == "lenet5 on digits:"
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert [row[0] for row in cells] == ["PyTorch", *(f"`{name}`" for name in EVERYWHERE)]
-    expected = verify(exported_files(digits_run), digits_run, digits, 100, same_weights=True)
+    expected = verify(exported_files(digits_run), open_run(digits_run), digits, 100, same_weights=True)
     for (_, size, accuracy, agreement, drop, latency, ratio), verdict in zip(cells[1:], expected.verdicts, strict=True):
         assert size == f"{Path(verdict.path).stat().st_size / 1000:.1f} kB"
         assert accuracy == f"{100 * verdict.accuracy:.2f} %"

@@ -28,6 +28,7 @@ from lenet_edge.report.findings import Findings, first_filters, gather
 from lenet_edge.report.markup import Markup, tag
 from lenet_edge.report.pictures import NEGATIVE, POSITIVE, picture, signed_picture
 from lenet_edge.report.scales import Scale, spread
+from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
 from trained_runs import EVERYWHERE, exported
 
@@ -100,7 +101,7 @@ def _cells(html: str) -> int:
 
 @pytest.fixture(scope="module")
 def findings(digits_run: Run) -> Findings:
-    return gather(digits_run, None, None)
+    return gather(open_run(digits_run), None)
 
 
 # --- the page ------------------------------------------------------------------------------------------------------
@@ -135,7 +136,7 @@ def test_says_the_same_every_time_and_nothing_of_the_machine(
     html = page.render(findings)
     copy = Run(tmp_path / "elsewhere")
     shutil.copytree(digits_run.folder, copy.folder)
-    assert page.render(gather(copy, None, None)) == html
+    assert page.render(gather(open_run(copy), None)) == html
     body = html[html.index("<body>") :]
     visible = re.sub(r'src="data:[^"]*"', "", body)
     for secret in (str(digits_run.folder), digits_run.folder.parent.name, socket.gethostname(), getpass.getuser()):

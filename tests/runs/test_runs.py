@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lenet_edge.runs.run import Run, RunRecord, create_run, find_run, now
+from lenet_edge.runs.finding import find_run
+from lenet_edge.runs.record import RunRecord, now
+from lenet_edge.runs.run import Run, create_run
 from lenet_edge_exporters import atomic
 from lenet_edge_runtime.errors import RunError
 
@@ -36,16 +38,16 @@ def test_latest_finished_run_is_found(tmp_path: Path, record: RunRecord) -> None
     for status in statuses:
         with create_run(None, "run", tmp_path) as run:
             run.write(replace(record, status=status, created=now()))
-    assert find_run(None, tmp_path).name == "run-2"
-    assert find_run(None, tmp_path, ("training",)).name == "run-3"
-    assert find_run(Path("run-1"), tmp_path).name == "run-1"
+    assert find_run(None, tmp_path).run.name == "run-2"
+    assert find_run(None, tmp_path, ("training",)).run.name == "run-3"
+    assert find_run(Path("run-1"), tmp_path).run.name == "run-1"
 
 
 def test_unfinished_run_says_how_to_go_on(tmp_path: Path, record: RunRecord) -> None:
     with create_run(tmp_path / "run", "") as run:
         run.write(replace(record, status="training"))
     with pytest.raises(RunError, match="is not finished; go on with it by 'lenet-edge train --resume"):
-        find_run(tmp_path / "run")
+        find_run(tmp_path / "run").run
 
 
 def test_existing_run_is_not_overwritten(tmp_path: Path, record: RunRecord) -> None:
@@ -90,27 +92,27 @@ def test_damaged_record_is_named_and_left_out_where_no_run_was_named(
         with create_run(tmp_path / name, "") as run:
             run.write(record)
     (tmp_path / "b" / "run.json").write_text("{")
-    assert find_run(None, tmp_path).name == "a"
+    assert find_run(None, tmp_path).run.name == "a"
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"left out: {tmp_path / 'b' / 'run.json'} is damaged")
     with pytest.raises(RunError, match=r"b/run\.json is damaged"):
-        find_run(Path("b"), tmp_path)
+        find_run(Path("b"), tmp_path).run
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "\xff"])
-def test_damaged_place_of_the_images_is_named(tmp_path: Path, content: str) -> None:
+def test_damaged_place_of_the_images_is_named(record: RunRecord, tmp_path: Path, content: str) -> None:
     (tmp_path / "local.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(RunError, match=r'local\.json, which says where .* is damaged .*write {"dataset": "FOLDER"}'):
-        Run(tmp_path).dataset_argument()
+        Run(tmp_path).dataset_argument(record)
 
 
 def test_what_is_no_run_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file.onnx").write_bytes(b"")
     with pytest.raises(RunError, match=r"file\.onnx is a file, not a run: give the folder"):
-        find_run(tmp_path / "file.onnx")
+        find_run(tmp_path / "file.onnx").run
     (tmp_path / "run.json").mkdir()
     with pytest.raises(RunError, match=r"run\.json cannot be read \(Is a directory\)"):
-        find_run(tmp_path)
+        find_run(tmp_path).run
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"recipe": 5}', "[1, 2]"])

@@ -22,7 +22,9 @@ from scipy import stats
 from command_line import CommandLine
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.recipes import RECIPES
-from lenet_edge.runs.run import Run, RunRecord, find_run
+from lenet_edge.runs.finding import find_run
+from lenet_edge.runs.record import RunRecord
+from lenet_edge.runs.run import Run
 from lenet_edge.studies import process_pool
 from lenet_edge.studies.studies import Study
 
@@ -46,7 +48,7 @@ def test_figures_are_those_of_the_runs(cli: CommandLine) -> None:
     folder = cli.folder / "studies" / "digits"
     assert document["seeds"] == [0, 1, 2]
     metrics = {
-        recipe: [find_run(folder / "runs" / f"{recipe}-digits-seed{seed}").read().metrics for seed in range(3)]
+        recipe: [find_run(folder / "runs" / f"{recipe}-digits-seed{seed}").run.read().metrics for seed in range(3)]
         for recipe in ("lenet5", "lenet5-classic")
     }
     for row in document["recipes"]:
@@ -71,7 +73,7 @@ def test_figures_are_those_of_the_runs(cli: CommandLine) -> None:
 
 def test_finished_run_that_measured_less_is_named_before_anything_is_trained(cli: CommandLine) -> None:
     compare(cli, "lenet5", "--seeds", "1")
-    run = find_run(cli.folder / "studies" / "digits" / "runs" / "lenet5-digits-seed0")
+    run = find_run(cli.folder / "studies" / "digits" / "runs" / "lenet5-digits-seed0").run
     record = run.read()
     run.write(replace(record, metrics={key: value for key, value in record.metrics.items() if key != "train_accuracy"}))
     message = cli.fails("compare", *DIGITS, "lenet5", "--seeds", "2")
@@ -154,7 +156,7 @@ def test_a_run_that_cannot_be_written_does_not_stop_the_others(
     assert result.exit_code == 1, result.output
     last = result.stderr.strip().splitlines()[-1]
     assert "1 of 2 runs in studies/digits failed, lenet5 seed 0 because: [Errno 28] No space left on device" in last
-    assert find_run(Path("studies/digits/runs/lenet5-digits-seed1")).read().status == "finished"
+    assert find_run(Path("studies/digits/runs/lenet5-digits-seed1")).run.read().status == "finished"
 
 
 def test_a_failing_run_is_named_and_the_others_are_kept(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from lenet_edge.artefacts.exporting import export_run
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.recipes import RECIPES
+from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
 from lenet_edge.training.trainer import Trainer
 from lenet_edge.training.training import start_record, train
@@ -24,7 +25,7 @@ def make_run(folder: Path, recipe: str, data: ImageData, epochs: int = EPOCHS) -
     run = Run(folder)
     run.write(start_record(RECIPES[recipe], data, device="cpu", threads=1, epochs=epochs))
     train(run, data, Watcher())
-    export_run(run, EVERYWHERE, max_drop_pp=100)  # what the gate does is tested apart
+    export_run(open_run(run), EVERYWHERE, max_drop_pp=100)  # what the gate does is tested apart
     return run
 
 

@@ -20,7 +20,8 @@ import torch
 from command_line import CommandLine
 from lenet_edge.data.datasets import load_dataset
 from lenet_edge.networks.recipes import RECIPES
-from lenet_edge.runs.run import RunRecord, find_run
+from lenet_edge.runs.finding import find_run
+from lenet_edge.runs.record import RunRecord
 from lenet_edge.training import distributed
 from lenet_edge.training.follower import prepared
 from lenet_edge.training.trainer import Assignment, Trainer
@@ -198,11 +199,11 @@ def test_a_stopped_team_stops_together_and_one_process_goes_on(cli: CommandLine)
     assert [process.returncode for process in processes] == [130, 0]
     assert "epochs are kept; go on with: lenet-edge train --resume --out run" in leading
     assert printed + following == ""
-    record = find_run(Path("run"), status=("training",)).read()
+    record = find_run(Path("run"), status=("training",)).run.read()
     assert record.processes == 2
 
     shorter = replace(record, recipe=replace(record.recipe, epochs=history_of(cli.folder / "run") + 1))
-    find_run(Path("run"), status=("training",)).write(shorter)
+    find_run(Path("run"), status=("training",)).run.write(shorter)
     result = cli("train", "--resume", "--out", "run", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["processes"] == 1
@@ -217,7 +218,7 @@ def test_the_end_of_one_process_is_that_of_all(tmp_path: Path) -> None:
     assert leading.returncode == 1
     assert stderr.strip().splitlines()[-1].startswith("lenet-edge: error: another process of this training is gone")
     assert "Traceback" not in stderr
-    assert find_run(tmp_path / "run", status=("training",)).checkpoint_path.is_file()
+    assert find_run(tmp_path / "run", status=("training",)).run.checkpoint_path.is_file()
 
 
 def test_a_follower_refuses_other_images() -> None:

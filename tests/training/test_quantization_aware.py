@@ -18,8 +18,10 @@ from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.architectures import LeNetConfig
 from lenet_edge.networks.models import LeNet5
 from lenet_edge.runs import checkpoints
+from lenet_edge.runs.opened import open_run
+from lenet_edge.runs.record import FakeQuantization
 from lenet_edge.runs.reference import float_model, run_model
-from lenet_edge.runs.run import FakeQuantization, Run
+from lenet_edge.runs.run import Run
 from lenet_edge.training.fine_tuning import find_source, start_fine_tuning
 from lenet_edge.training.quantization_aware import FakeQuantized, fake_quantize, fold_batch_norm, weight_steps
 from lenet_edge.training.trainer import logits_of
@@ -52,12 +54,12 @@ RUNS = pytest.mark.parametrize(("fixture", "source"), [("qat_run", "digits_run")
 def fine_tuned(source: Run, data: ImageData, folder: Path) -> Run:
     run = started(source, data, folder)
     train(run, data, Watcher(), resume=True)
-    export_run(run, ["onnx", "int8"], max_drop_pp=100)
+    export_run(open_run(run), ["onnx", "int8"], max_drop_pp=100)
     return run
 
 
 def started(source: Run, data: ImageData, folder: Path, **options: float) -> Run:
-    return start_fine_tuning(source, data, out=folder, epochs=EPOCHS, device="cpu", threads=1, **options)  # type: ignore[arg-type]
+    return start_fine_tuning(open_run(source), data, out=folder, epochs=EPOCHS, device="cpu", threads=1, **options)  # type: ignore[arg-type]
 
 
 def fake_net(run: Run) -> FakeQuantized:
@@ -171,7 +173,7 @@ def test_the_run_is_whole_and_knows_its_source(fixture: str, source: str, reques
 def test_files_are_measured_against_the_network_before(qat_run: Run, digits_run: Run, digits: ImageData) -> None:
     pixels = digits.test_pixels
     before = run_model(digits_run).logits(pixels)
-    np.testing.assert_allclose(float_model(qat_run).logits(pixels), before, atol=1e-4)
+    np.testing.assert_allclose(float_model(qat_run, qat_run.read()).logits(pixels), before, atol=1e-4)
     assert np.abs(run_model(qat_run).logits(pixels) - before).max() > 1e-3
     card = json.loads(load(exported(qat_run, "int8")).metadata["lenet_edge.card"])
     assert card["pytorch_accuracy"] == digits_run.read().metrics["test_accuracy"]

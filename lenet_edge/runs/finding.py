@@ -1,0 +1,57 @@
+"""Runs found by name, by path, or as the latest."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from lenet_edge import console
+from lenet_edge.runs.opened import OpenedRun, open_run
+from lenet_edge.runs.record import RunRecord, Status
+from lenet_edge.runs.run import RUNS, Run
+from lenet_edge_runtime.errors import RunError
+
+
+def readable_runs(root: Path) -> Iterator[tuple[Run, RunRecord]]:
+    """The runs directly below `root`, by name; one whose record is damaged is named on stderr and left out."""
+    for path in sorted(root.glob("*/run.json")):
+        run = Run(path.parent)
+        try:
+            record = run.read()
+        except RunError as error:
+            console.say(f"left out: {error}")
+        else:
+            yield run, record
+
+
+def find_run(
+    given: Path | None,
+    root: Path = RUNS,
+    status: tuple[Status, ...] = ("finished", "imported"),
+    data_dir: Path | None = None,
+) -> OpenedRun:
+    """Open the run at `given` (a path, or a name below `root`), or the latest of `status`.
+
+    Raises RunError where there is none, or the one given is of another status.
+    """
+    if given is not None:
+        run = Run(given if given.exists() or not (root / given).exists() else root / given)
+        opened = open_run(run, data_dir)
+        if opened.record.status not in status:
+            raise RunError(f"{run.folder} is {_DESCRIBED[opened.record.status]}; {_NEXT[opened.record.status]}")
+        return opened
+    found = [OpenedRun(run, record, data_dir) for run, record in readable_runs(root) if record.status in status]
+    if not found:
+        wanted = "unfinished" if status == ("training",) else "finished"
+        raise RunError(f"there is no {wanted} run in {root}/; start one with 'lenet-edge train'")
+    return max(found, key=lambda opened: opened.record.created)
+
+
+_DESCRIBED = {
+    "training": "not finished",
+    "finished": "finished already",
+    "imported": "made from imported weights",
+}
+_NEXT = {
+    "training": "go on with it by 'lenet-edge train --resume --out FOLDER'",
+    "finished": "export it with 'lenet-edge export', or train a new run",
+    "imported": "there is no training to go on with",
+}
