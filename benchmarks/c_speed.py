@@ -3,7 +3,7 @@
     python benchmarks/c_speed.py runs/lenet5-mnist-1
 
 Exports the run's int8 network anew, builds it in several ways, and times all of them with the run's float32 and int8
-ONNX files in the same interleaved rounds, called from Python like those. README.md beside this file says how.
+ONNX files in the same interleaved rounds, called from Python like those. docs/measure.md says how.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     pip install -e ".[train]" -r benchmarks/peers.txt
     python benchmarks/peers.py runs/lenet5-mnist-1 runs/lenet5-fashion-mnist-1
 
-One image a call, one thread. How the latency is measured: README.md beside this file.
+One image a call, one thread. How the latency is measured: docs/measure.md.
 """
 
 import argparse

@@ -4,7 +4,7 @@
     python benchmarks/systems.py studies/mnist studies/fashion-mnist
 
 Evaluates every finished run of the studies on the test set, writes measured.csv in lenet_edge/networks (one row a
-run, what `lenet-edge recipes` shows), exports each recipe's first run and verifies the files, and prints the README's
+run, what `lenet-edge recipes` shows), exports each recipe's first run and verifies the files, and prints the
 tables.
 """
 

@@ -1,8 +1,8 @@
-"""The README's tables: every exported file of the given runs, its accuracy and its latency, as GitHub Markdown.
+"""The tables of README and docs/results.md: accuracy and latency of every exported file of the given runs, in Markdown.
 
     python benchmarks/tables.py runs/lenet5-mnist-1 runs/lenet5-fashion-mnist-1
 
-How the latency is measured: README.md beside this file.
+How the latency is measured: docs/measure.md.
 """
 
 import argparse

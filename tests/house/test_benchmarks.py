@@ -1,4 +1,4 @@
-"""The scripts that print the README's tables, against the figures of the library."""
+"""The scripts that print the tables of README and docs/, against the figures of the library."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The programs of README's "Embed it": verbatim, run, and equal to the last bit of their logits."""
+"""The programs of docs/embed.md: verbatim, run, and equal to the last bit of their logits."""
 
 import os
 import re
@@ -70,9 +70,9 @@ def test_program_gives_the_files_own_logits(made, tmp_path: Path, digits_run: Ru
 
 
 @pytest.mark.parametrize("name", FENCES)
-def test_readme_has_the_program_word_for_word(name: str) -> None:
+def test_page_has_the_program_word_for_word(name: str) -> None:
     program = (EXAMPLES / name).read_text(encoding="utf-8")
-    assert f"```{FENCES[name]}\n{program}```\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"```{FENCES[name]}\n{program}```\n" in (ROOT / "docs" / "embed.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", FENCES)
