@@ -47,7 +47,7 @@ def test_unfinished_run_says_how_to_go_on(tmp_path: Path, record: RunRecord) -> 
     with create_run(tmp_path / "run", "") as run:
         run.write(replace(record, status="training"))
     with pytest.raises(RunError, match="is not finished; go on with it by 'lenet-edge train --resume"):
-        find_run(tmp_path / "run").run
+        _ = find_run(tmp_path / "run").run
 
 
 def test_existing_run_is_not_overwritten(tmp_path: Path, record: RunRecord) -> None:
@@ -96,7 +96,7 @@ def test_damaged_record_is_named_and_left_out_where_no_run_was_named(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"left out: {tmp_path / 'b' / 'run.json'} is damaged")
     with pytest.raises(RunError, match=r"b/run\.json is damaged"):
-        find_run(Path("b"), tmp_path).run
+        _ = find_run(Path("b"), tmp_path).run
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "\xff"])
@@ -109,10 +109,10 @@ def test_damaged_place_of_the_images_is_named(record: RunRecord, tmp_path: Path,
 def test_what_is_no_run_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file.onnx").write_bytes(b"")
     with pytest.raises(RunError, match=r"file\.onnx is a file, not a run: give the folder"):
-        find_run(tmp_path / "file.onnx").run
+        _ = find_run(tmp_path / "file.onnx").run
     (tmp_path / "run.json").mkdir()
     with pytest.raises(RunError, match=r"run\.json cannot be read \(Is a directory\)"):
-        find_run(tmp_path).run
+        _ = find_run(tmp_path).run
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"recipe": 5}', "[1, 2]"])
