@@ -27,8 +27,8 @@ from lenet_edge.networks.recipes import RECIPES
 from lenet_edge_exporters import FORMATS, ExportJob, export, formats, int8, open_file
 from lenet_edge_exporters.atomic import write_folder
 from lenet_edge_exporters.c import emulation, toolchain, wasm
-from lenet_edge_exporters.c.program import UnsupportedError
 from lenet_edge_exporters.c.toolchain import CompilerError
+from lenet_edge_exporters.integer_program.program import UnsupportedError
 from lenet_edge_runtime import Classifier, ModelSpec
 from lenet_edge_runtime.errors import GateError, ModelFileError, ProviderError
 from lenet_edge_runtime.proof import CARD, KNOWN_ANSWERS, KnownAnswers

@@ -1,8 +1,8 @@
 """C99 without a heap or a library, for microcontrollers and native apps: the int8 network, bit for bit.
 
-The quantized graph is read into a chain of steps (`graph`), each of which is one kernel's call (`kernels/`); what is
-not in the table of operators (`operators`) is refused by name. Semantics are onnxruntime's: 8-bit codes, exact 32-bit
-sums, one multiplication in float32, rounding half to even.
+The quantized graph is read into a chain of steps (`integer_program`), each of which is one kernel's call (`lowering`,
+`kernels/`); what is not in the table of operators there is refused by name. Semantics are onnxruntime's: 8-bit codes,
+exact 32-bit sums, one multiplication in float32, rounding half to even.
 """
 
 from __future__ import annotations

@@ -1,16 +1,18 @@
-"""Convolution: https://onnx.ai/onnx/operators/onnx__Conv.html, with 2 x 2 pooling where that follows at once."""
+"""Convolution as C, with a table of an activation function and 2 x 2 pooling where they follow at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters.c.constants import Constants, number
-from lenet_edge_exporters.c.program import Node, Scale, Step, Stored, Unrounded, Window, padded, structure, window_of
-from lenet_edge_exporters.c.sums import Sums, sums_of
+from lenet_edge_exporters.c.structures import padded, structure, window_fields
+from lenet_edge_exporters.c.sums import sums_fields
+from lenet_edge_exporters.integer_program import convolution
+from lenet_edge_exporters.integer_program.program import Scale
 
 LANES = 16  # values that the widest kernel takes from a row of weights at a time
 ROW = 8  # 16-bit numbers that a vector of a compiler's own making holds
@@ -27,12 +29,9 @@ class Average:
 
 
 @dataclass(frozen=True)
-class Convolution:
+class Convolution(convolution.Convolution):
     """Sums of products over a window of codes, requantized; then a table, then pooling, where there are any."""
 
-    window: Window
-    weights: NDArray[np.int8]  # [filters, kernel height, kernel width, channels]
-    sums: Sums
     table: NDArray[np.uint8] | None = None
     max_2x2: bool = False
     average: Average | None = None
@@ -46,10 +45,6 @@ class Convolution:
     def output_size(self) -> int:
         shrink = 2 if self.pooled else 1
         return len(self.weights) * (self.window.rows // shrink) * (self.window.columns // shrink)
-
-    @property
-    def macs(self) -> int:
-        return int(self.weights.size) * self.window.rows * self.window.columns
 
     @property
     def work(self) -> int:
@@ -74,7 +69,7 @@ class Convolution:
             (f"{name}_weights", tight),
         )
         fields = [
-            *self.window.fields(),
+            *window_fields(self.window),
             f".pad_top = {self.window.pads[0]}",
             f".pad_left = {self.window.pads[1]}",
             f".rows = {self.window.rows}",
@@ -82,7 +77,7 @@ class Convolution:
             f".filters = {len(self.weights)}",
             f".pooling = {POOLINGS['average' if self.average else 'max' if self.max_2x2 else None]}",
             f".input_zero = {self.sums.input_zero}",
-            *self.sums.fields(name, constants),
+            *sums_fields(self.sums, name, constants),
         ]
         if self.table is not None and not self.average:
             fields.append(f".table = {constants.array(f'{name}_table', self.table)}")
@@ -121,26 +116,3 @@ class Convolution:
         rows = padded(self.weights.reshape(filters, height, -1), 2)
         blocks = np.pad(rows, ((0, -filters % 8), (0, 0), (0, 0))).reshape(-1, 8, height, rows.shape[2] // 2, 2)
         return np.ascontiguousarray(blocks.transpose(0, 2, 3, 1, 4)).astype(np.int16)
-
-
-def read(node: Node) -> Unrounded:
-    """Conv on codes, with constant weights and bias."""
-    image = node.image()
-    weight = node.inputs[1]
-    if not isinstance(weight, Stored):
-        raise node.refuse("with weights that are not constant")
-    node.require("group", 1)
-    kernel = (int(weight.codes.shape[2]), int(weight.codes.shape[3]))
-    window = window_of(node, image, kernel)
-    sums = sums_of(node, image, weight)
-
-    def quantized(scale: Scale, zero_point: int) -> Step:
-        weights = weight.centred.transpose(0, 2, 3, 1).astype(np.int8)
-        return Convolution(window, weights, sums.quantized(scale, zero_point))
-
-    return Unrounded((len(weight.codes), window.rows, window.columns), quantized)
-
-
-def with_table(step: Convolution, table: NDArray[np.uint8]) -> Convolution:
-    """The same followed by an activation function."""
-    return replace(step, table=table if step.table is None else table[step.table])

@@ -1,25 +1,24 @@
-"""Dense layers: https://onnx.ai/onnx/operators/onnx__Gemm.html."""
+"""Dense layers as C, with the table of an activation function where that follows at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters.c.constants import Constants
-from lenet_edge_exporters.c.program import Codes, Node, Scale, Step, Stored, Unrounded, padded, structure
-from lenet_edge_exporters.c.sums import Sums, sums_of
+from lenet_edge_exporters.c.structures import padded, structure
+from lenet_edge_exporters.c.sums import sums_fields
+from lenet_edge_exporters.integer_program import dense
 
 LANES = 16  # values that the widest kernel takes from a row of weights at a time
 
 
 @dataclass(frozen=True)
-class Dense:
+class Dense(dense.Dense):
     """Sums of products of all codes, requantized and looked up in a table if there is one; or logits."""
 
-    weights: NDArray[np.int8]  # [outputs, inputs], the inputs as they lie in memory
-    sums: Sums
     table: NDArray[np.uint8] | None = None
 
     @property
@@ -29,14 +28,6 @@ class Dense:
     @property
     def kernels(self) -> tuple[str, ...]:
         return ("dot", "dense", "dense_logits") if self.is_last else ("requantize", "dot", "dense", "dense_codes")
-
-    @property
-    def output_size(self) -> int:
-        return len(self.weights)
-
-    @property
-    def macs(self) -> int:
-        return int(self.weights.size)
 
     @property
     def work(self) -> int:
@@ -50,7 +41,7 @@ class Dense:
             f".outputs = {len(self.weights)}",
             f".pitch = {rows.shape[1]}",
             f".weights = {constants.array(f'{name}_weights', rows)}",
-            *self.sums.fields(name, constants),
+            *sums_fields(self.sums, name, constants),
         ]
         if self.table is not None:
             fields.append(f".table = {constants.array(f'{name}_table', self.table)}")
@@ -59,37 +50,3 @@ class Dense:
     def call(self, name: str, source: str, target: str) -> str:
         kernel = "lenet_multiply_last" if self.is_last else "lenet_multiply"
         return f"{kernel}(&{name}, {source}, {target}, scratch->work.numbers);"
-
-
-def read(node: Node) -> Unrounded:
-    """Gemm on codes, with constant weights and bias."""
-    codes = node.codes()
-    weight = node.inputs[1]
-    if not isinstance(weight, Stored):
-        raise node.refuse("with weights that are not constant")
-    for attribute, only in {"alpha": 1.0, "beta": 1.0, "transA": 0}.items():
-        node.require(attribute, only)
-    if not node.attributes.get("transB", 0):
-        raise node.refuse("with weights [inputs, outputs]")
-    if len(codes.shape) == 3 and not codes.flattened:
-        raise node.refuse(f"on a tensor of shape {codes.shape}")
-    weights = channels_last(weight.centred, codes).astype(np.int8)
-    sums = sums_of(node, codes, weight)
-
-    def quantized(scale: Scale, zero_point: int) -> Step:
-        return Dense(weights, sums.quantized(scale, zero_point))
-
-    return Unrounded((len(weights),), quantized, lambda: Dense(weights, sums))
-
-
-def channels_last(weights: NDArray[np.int64], codes: Codes) -> NDArray[np.int64]:
-    """Columns in the order in which a flattened image lies in memory; ONNX flattens channels first."""
-    if len(codes.shape) != 3:
-        return weights
-    images = weights.reshape(len(weights), *codes.shape)
-    return np.ascontiguousarray(images.transpose(0, 2, 3, 1)).reshape(weights.shape)
-
-
-def with_table(step: Dense, table: NDArray[np.uint8]) -> Dense:
-    """The same followed by an activation function."""
-    return replace(step, table=table if step.table is None else table[step.table])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from lenet_edge_exporters.c.constants import Constants
-from lenet_edge_exporters.c.program import Step
+from lenet_edge_exporters.c.structures import Step
 
 KERNELS = (
     "prelude", "requantize", "dot", "dot4", "interleave", "convolution", "max_pool", "average_pool", "lookup", "dense",

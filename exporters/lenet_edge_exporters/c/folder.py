@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from lenet_edge_exporters import int8
-from lenet_edge_exporters.c import emitter, graph
+from lenet_edge_exporters.c import emitter, lowering
 from lenet_edge_exporters.c.constants import declaration
 from lenet_edge_exporters.c.emitter import Program
 from lenet_edge_exporters.export_job import ExportJob
+from lenet_edge_exporters.integer_program import graph
 from lenet_edge_exporters.known_answers import OnnxLogits, answer_images
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
@@ -41,7 +42,7 @@ class Made:
 def build(job: ExportJob) -> Made:
     """Quantize the job's network and turn it into C; raises UnsupportedError for what C has not."""
     model = int8.plain_graph(job)
-    program = emitter.emit(graph.read(model))
+    program = emitter.emit(lowering.lower(graph.read(model, "the C export")))
     oracle = OnnxLogits(model.SerializeToString())
     pixels = answer_images(job.check_pixels, oracle)
     answers = KnownAnswers(pixels, oracle.logits(pixels), 0.0)

@@ -1,38 +1,21 @@
-"""Activation functions of one code: a table of 256, https://onnx.ai/onnx/operators/onnx__Sigmoid.html and Relu.
-
-onnxruntime's kernels for the sigmoid approximate, each in its own way; the scales that `activations` chooses keep
-every entry so far from a tie that all of them round to the same code. tanh arrives here as a sigmoid.
-"""
+"""Tables of 256 codes as C, where no layer before them looks them up itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lenet_edge_exporters.c.constants import Constants
-from lenet_edge_exporters.c.pooling import numbers_of
-from lenet_edge_exporters.c.program import Node, Scale, Step, Unrounded, structure
-
-Numbers = NDArray[np.float32]
+from lenet_edge_exporters.c.structures import structure
+from lenet_edge_exporters.integer_program import lookup
 
 
 @dataclass(frozen=True)
-class Lookup:
-    """Every code replaced by its entry in the table."""
+class Lookup(lookup.Lookup):
+    """One pass over the codes."""
 
-    table: NDArray[np.uint8]
-    size: int
     kernels: ClassVar[tuple[str, ...]] = ("lookup",)
-    macs: ClassVar[int] = 0
     work: ClassVar[int] = 0
-
-    @property
-    def output_size(self) -> int:
-        return self.size
 
     def declare(self, name: str, constants: Constants) -> str:
         table = constants.array(f"{name}_table", self.table)
@@ -40,34 +23,3 @@ class Lookup:
 
     def call(self, name: str, source: str, target: str) -> str:
         return f"lenet_look_up(&{name}, {source}, {target});"
-
-
-def reader(function: Callable[[Numbers], Numbers]) -> Callable[[Node], Unrounded]:
-    """Reads a node that applies `function`, float32 to float32, to each number."""
-
-    def read(node: Node) -> Unrounded:
-        codes = node.codes()
-        results = function(numbers_of(codes))
-
-        def quantized(scale: Scale, zero_point: int) -> Step:
-            return Lookup(as_codes(results, scale, zero_point), int(np.prod(codes.shape)))
-
-        return Unrounded(codes.shape, quantized)
-
-    return read
-
-
-def as_codes(numbers: Numbers, scale: Scale, zero_point: int) -> NDArray[np.uint8]:
-    """Numbers as codes: rounded half to even, clipped to 0..255 (QuantizeLinear)."""
-    codes: NDArray[np.uint8] = np.clip(np.rint(numbers / scale) + np.float32(zero_point), 0, 255).astype(np.uint8)
-    return codes
-
-
-def sigmoid(x: Numbers) -> Numbers:
-    """1 / (1 + exp(-x)), computed in float64."""
-    return (1 / (1 + np.exp(-x.astype(np.float64)))).astype(np.float32)
-
-
-def relu(x: Numbers) -> Numbers:
-    """max(x, 0)."""
-    return np.maximum(x, np.float32(0))

@@ -1,4 +1,4 @@
-"""Colour images: pixels arrive as planes, as ONNX has them; the kernels take channels last."""
+"""Colour images as C: planes to channels last."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lenet_edge_exporters.c.constants import Constants
-from lenet_edge_exporters.c.program import structure
+from lenet_edge_exporters.c.structures import structure
+from lenet_edge_exporters.integer_program import planes
 
 
 @dataclass(frozen=True)
-class Interleave:
-    """Planes to channels last."""
+class Interleave(planes.Interleave):
+    """One call that copies the pixels."""
 
-    channels: int
-    pixels: int
     kernels: ClassVar[tuple[str, ...]] = ("interleave",)
-    macs: ClassVar[int] = 0
     work: ClassVar[int] = 0
-
-    @property
-    def output_size(self) -> int:
-        return self.channels * self.pixels
 
     def declare(self, name: str, _constants: Constants) -> str:
         return structure("lenet_planes", name, [f".pixels = {self.pixels}", f".channels = {self.channels}"])

@@ -1,35 +1,27 @@
-"""Pooling: https://onnx.ai/onnx/operators/onnx__MaxPool.html and AveragePool."""
+"""Pooling as C, where no convolution before it pools."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lenet_edge_exporters.c.constants import Constants, number
-from lenet_edge_exporters.c.program import Codes, Node, Scale, Step, Unrounded, Window, structure, window_of
+from lenet_edge_exporters.c.structures import structure, window_fields
+from lenet_edge_exporters.integer_program import pooling
 
 
 @dataclass(frozen=True)
-class MaxPool:
-    """The greatest code of every window."""
+class MaxPool(pooling.MaxPool):
+    """One pass over the windows."""
 
-    window: Window
     kernels: ClassVar[tuple[str, ...]] = ("max_pool",)
-    macs: ClassVar[int] = 0
     work: ClassVar[int] = 0
-
-    @property
-    def output_size(self) -> int:
-        return self.window.channels * self.window.rows * self.window.columns
 
     def declare(self, name: str, _constants: Constants) -> str:
         top, left = self.window.pads[:2]
         sizes = [f".rows = {self.window.rows}", f".columns = {self.window.columns}"]
         return structure(
-            "lenet_pooling", name, [*self.window.fields(), f".pad_top = {top}", f".pad_left = {left}", *sizes]
+            "lenet_pooling", name, [*window_fields(self.window), f".pad_top = {top}", f".pad_left = {left}", *sizes]
         )
 
     def call(self, name: str, source: str, target: str) -> str:
@@ -37,24 +29,15 @@ class MaxPool:
 
 
 @dataclass(frozen=True)
-class AveragePool:
-    """The mean of every window, in float32 as onnxruntime computes it: `values` are what the codes stand for."""
+class AveragePool(pooling.AveragePool):
+    """One pass over the windows, by a table of what the codes stand for."""
 
-    window: Window
-    values: NDArray[np.float32]
-    scale: Scale
-    zero_point: int
     kernels: ClassVar[tuple[str, ...]] = ("average_pool",)
-    macs: ClassVar[int] = 0
     work: ClassVar[int] = 0
-
-    @property
-    def output_size(self) -> int:
-        return self.window.channels * self.window.rows * self.window.columns
 
     def declare(self, name: str, constants: Constants) -> str:
         fields = [
-            *self.window.fields(),
+            *window_fields(self.window),
             f".rows = {self.window.rows}",
             f".columns = {self.window.columns}",
             f".output_zero = {self.zero_point}",
@@ -65,36 +48,3 @@ class AveragePool:
 
     def call(self, name: str, source: str, target: str) -> str:
         return f"lenet_average_pool(&{name}, {source}, {target});"
-
-
-def read_max(node: Node) -> tuple[Step, Codes]:
-    """MaxPool: the codes keep their scale."""
-    image = node.image()
-    window = _window(node, image)
-    return MaxPool(window), Codes((image.shape[0], window.rows, window.columns), image.scale, image.zero_point)
-
-
-def read_average(node: Node) -> Unrounded:
-    """AveragePool without padding, whose mean is requantized."""
-    image = node.image()
-    window = _window(node, image)
-    if any(window.pads):
-        raise node.refuse("with padding")
-    values = numbers_of(image)
-
-    def quantized(scale: Scale, zero_point: int) -> Step:
-        return AveragePool(window, values, scale, zero_point)
-
-    return Unrounded((image.shape[0], window.rows, window.columns), quantized)
-
-
-def numbers_of(codes: Codes) -> NDArray[np.float32]:
-    """What each of the 256 codes stands for, in float32."""
-    centred = (np.arange(256) - codes.zero_point).astype(np.float32)
-    return codes.scale * centred
-
-
-def _window(node: Node, image: Codes) -> Window:
-    node.require("ceil_mode", 0)
-    node.require("storage_order", 0)
-    return window_of(node, image, node.pair("kernel_shape"))

@@ -1,7 +1,8 @@
 """The table of operators: how each ONNX operator of a quantized graph is read.
 
-To add one: a module with a dataclass that follows `program.Step` and a function that reads the node into it; a kernel
-in `kernels/`; a row here; and a net that uses it in tests/test_c_export.py, whose oracle is onnxruntime.
+To add one: a module with a dataclass that follows `program.Step` and a function that reads the node into it; a row
+here; how each exporter runs it (`c/lowering.py` with a kernel, `tflite/operators.py`); and a net that uses it in
+tests/exporters/test_c_export.py, whose oracle is onnxruntime.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lenet_edge_exporters.c import convolution, dense, lookup, pooling
-from lenet_edge_exporters.c.program import Codes, Node, Step, Stored, Unrounded, Value
+from lenet_edge_exporters.integer_program import convolution, dense, lookup, pooling
+from lenet_edge_exporters.integer_program.program import Codes, Node, Step, Stored, Unrounded, Value
 
 Read = Callable[[Node], Value | tuple[Step, Value]]
 

@@ -1,4 +1,4 @@
-"""A quantized network as a chain of steps, each of which turns codes into codes, or at the end into logits.
+"""A quantized network as a chain of steps, each of which turns codes into codes, or at the end into sums.
 
 Codes are uint8 and stand for scale * (code - zero_point). Images lie in memory channels last.
 """
@@ -12,40 +12,25 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge_exporters.c.constants import Constants
 from lenet_edge_runtime.errors import LenetEdgeError
 
 Scale = np.float32
 
 
 class UnsupportedError(LenetEdgeError):
-    """A graph that the C export cannot express; the message names the operator."""
+    """A graph that an exporter of integer steps cannot express; the message names exporter and operator."""
 
 
 class Step(Protocol):
-    """One kernel's call with its constants."""
-
-    @property
-    def kernels(self) -> tuple[str, ...]:
-        """Files of C that it needs."""
+    """What one image's codes go through, with its constants; each exporter says in its own words how it is run."""
 
     @property
     def output_size(self) -> int:
-        """Values that it writes: codes, a byte each, or logits."""
+        """Values that it gives: codes, a byte each, or sums."""
 
     @property
     def macs(self) -> int:
         """Multiplications of one image."""
-
-    @property
-    def work(self) -> int:
-        """16-bit numbers of scratch that it needs besides input and output."""
-
-    def declare(self, name: str, constants: Constants, /) -> str:
-        """Declare its arrays; return the C text of what `call` refers to."""
-
-    def call(self, name: str, source: str, target: str) -> str:
-        """The C statement that runs it."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +72,18 @@ Value = NDArray[Any] | Codes | Stored | Unrounded
 
 @dataclass(frozen=True)
 class Node:
-    """An ONNX node with its inputs as they were read."""
+    """An ONNX node with its inputs as they were read; `exporter` is what errors call who reads it."""
 
     op_type: str
     name: str
     inputs: list[Value]
     attributes: Mapping[str, Any]
+    exporter: str
 
     def refuse(self, why: str) -> UnsupportedError:
-        """The error for what this node asks and the C export has not."""
+        """The error for what this node asks and integer steps have not."""
         where = f" ({self.name})" if self.name else ""
-        return UnsupportedError(f"the C export has no {self.op_type}{where} {why}; export this net as int8 ONNX")
+        return UnsupportedError(f"{self.exporter} has no {self.op_type}{where} {why}; export this net as int8 ONNX")
 
     def codes(self) -> Codes:
         """The first input, which has to be codes that an earlier step gave."""
@@ -156,26 +142,9 @@ class Window:
         """Whether windows are 2 x 2 and lie side by side."""
         return self.kernel == self.strides == (2, 2) and not any(self.pads)
 
-    def fields(self) -> list[str]:
-        """The initializers that all structures with a window begin with; no padding for average pooling."""
-        values = [self.height, self.width, self.channels, *self.kernel, *self.strides]
-        names = ["height", "width", "channels", "kernel_height", "kernel_width", "stride_y", "stride_x"]
-        return [f".{name} = {value}" for name, value in zip(names, values, strict=True)]
-
 
 def window_of(node: Node, image: Codes, kernel: tuple[int, int]) -> Window:
     """The window that a convolution or pooling node slides over its input."""
     channels, height, width = image.shape
     node.require("dilations", [1, 1])
     return Window(channels, height, width, kernel, node.pair("strides"), node.pads())
-
-
-def structure(c_type: str, name: str, fields: list[str]) -> str:
-    """A constant of one of the kernels' types."""
-    return f"static const {c_type} {name} = {{\n    " + ",\n    ".join(fields) + ",\n};\n"
-
-
-def padded(values: NDArray[Any], multiple: int) -> NDArray[Any]:
-    """Values with zeros after the last axis up to a multiple."""
-    missing = -values.shape[-1] % multiple
-    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])

@@ -1,0 +1,1 @@
+"""The quantized network as a chain of integer steps, from which the C, WebAssembly and TFLite exports are written."""
