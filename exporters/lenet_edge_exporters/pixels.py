@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lenet_edge_runtime.images import to_input
-from lenet_edge_runtime.spec import InputType, ModelSpec, input_type_of
+from lenet_edge_runtime.spec import PREFIX, InputType, ModelSpec, check_outputs, input_type_of
 
 LOGITS_BATCH = 500  # images a call: the activations of a LeNet then stay within the cache
 
@@ -54,14 +54,17 @@ class TorchModel:
         self.metadata = metadata
         self._input_type = input_type_of(metadata)
         # A file without metadata is refused by whoever asks what it takes, not here.
-        self._spec = ModelSpec.from_metadata(metadata) if self._input_type == "float32" else None
+        self._spec = ModelSpec.from_metadata(metadata) if PREFIX + "labels" in metadata else None
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run raw pixels, uint8 [n, c, h, w]; return the logits, float32 [n, classes]."""
         batches = [pixels[i : i + LOGITS_BATCH] for i in range(0, len(pixels), LOGITS_BATCH)]
         with torch.inference_mode():
             rows = [self._module(self._fed(batch)).numpy() for batch in batches]
-        return np.concatenate(rows)
+        found: NDArray[np.float32] = np.concatenate(rows)
+        if self._spec is not None:
+            check_outputs(found.shape[1] if found.ndim == 2 else found.shape, self._spec, "the file")
+        return found
 
     def bind(self, pixels: NDArray[np.uint8]) -> Callable[[], object]:
         """The bare call on `pixels`, for timing; sets torch's thread count, which is the whole process's."""
@@ -75,7 +78,11 @@ class TorchModel:
         return call
 
     def _fed(self, pixels: NDArray[np.uint8]) -> Tensor:
-        given = pixels if self._spec is None else to_input(pixels, self._spec, self._input_type)
+        given = (
+            pixels
+            if self._spec is None or self._input_type == "uint8"
+            else to_input(pixels, self._spec, self._input_type)
+        )
         return torch.tensor(given)  # a copy: the array may be read-only
 
 

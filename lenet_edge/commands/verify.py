@@ -41,8 +41,9 @@ def run(
     """Check exported files: their own evidence, and their accuracy against the PyTorch model on the test set.
 
     A file whose run is not here (or without torch) is checked on its own evidence alone: the seal over its bytes, its
-    known answers, its card, and with --dataset its accuracy against the card's. Exit 3 when a file fails. With --labels
-    and --dataset the accuracy of another tool's ONNX classifier is measured, in a process of its own, under limits.
+    known answers, its card, and with --dataset its accuracy: on the card's test set the same again, on other data
+    within --max-drop of it. Exit 3 when a file fails. With --labels and --dataset the accuracy of another tool's ONNX
+    classifier is measured, in a process of its own, under limits.
 
     Example: lenet-edge verify --max-drop 0.3
     """
@@ -53,7 +54,7 @@ def run(
         return
     found = _run_to_compare_with(files, run, data_dir)
     if found is None:
-        passed = _verify_alone(files or [], dataset, data_dir, as_json)
+        passed = _verify_alone(files or [], dataset, data_dir, max_drop, as_json)
     else:
         passed = _verify_against(found, files, dataset, data_dir, max_drop, run is None, as_json)
     if not passed:
@@ -73,12 +74,16 @@ def _run_to_compare_with(files: list[Path] | None, run: Path | None, data_dir: P
     return run_of(files[0], data_dir) if find_spec("torch") and not is_damaged(files[0]) else None
 
 
-def _verify_alone(files: list[Path], dataset: str | None, data_dir: Path | None, as_json: bool) -> bool:
+def _verify_alone(
+    files: list[Path], dataset: str | None, data_dir: Path | None, max_drop: float | None, as_json: bool
+) -> bool:
+    if max_drop is not None and dataset is None:
+        raise typer.BadParameter("--max-drop needs images: the run of these files is not here, so give --dataset")
     from lenet_edge.data.datasets import load_dataset
     from lenet_edge.evaluation.file_verification import examine
 
     data = load_dataset(dataset, data_dir) if dataset else None
-    found = [examine(path, data) for path in files]
+    found = [examine(path, data, max_drop) for path in files]
     passed = all(item.passed for item in found)
     if as_json:
         console.print_json({"passed": passed, "reference": None, "models": found})
@@ -126,6 +131,8 @@ def _verify_against(
     from lenet_edge.runs.exported import exported_files
 
     data = load_dataset(dataset, data_dir) if dataset else found.data
+    if data.md5s != found.record.data_md5s:
+        console.say(f"{data.name} is not what {found.run.folder} was trained on: files are held against PyTorch there")
     result = verify(files or exported_files(found.run), found, data, max_drop, same_weights=same_weights)
     if as_json:
         console.print_json(as_document(result))
@@ -153,6 +160,9 @@ def _print_evidence(found: list[Any]) -> None:
             for item in found
         ],
     )
+    for item in found:
+        if item.remark:
+            console.say(f"{console.printable(item.path)}: {item.remark}")
 
 
 def describe_answers(proof: Any) -> str:

@@ -29,6 +29,16 @@ def paired_drop_interval(lost: int, gained: int, n: int) -> tuple[float, float]:
     return _crossing(score, Z95, -1.0, drop), _crossing(score, -Z95, drop, 1.0)
 
 
+def unpaired_drop_upper(before: float, n_before: int, now: float, n_now: int) -> float:
+    """Upper end of the 95 % interval of an accuracy drop between two test sets (Newcombe 1998, method 10).
+
+    `before` of `n_before` images and `now` of `n_now` others are fractions, and so is the drop, before - now.
+    """
+    upper = wilson_interval(round(before * n_before), n_before)[1]
+    lower = wilson_interval(round(now * n_now), n_now)[0]
+    return before - now + math.hypot(upper - before, now - lower)
+
+
 def mcnemar_exact(lost: int, gained: int) -> float:
     """Two-sided exact p value of McNemar's test: could `lost` against `gained` be a fair coin's? 1.0 without any."""
     n = lost + gained

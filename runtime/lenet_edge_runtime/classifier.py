@@ -14,7 +14,7 @@ from lenet_edge_runtime.fitting import FitPolicy, Fitted, Invert, fit_image
 from lenet_edge_runtime.images import ImageSource, read_image, to_input
 from lenet_edge_runtime.sessions import read_model
 from lenet_edge_runtime.shared_library import is_library
-from lenet_edge_runtime.spec import PREFIX, ModelSpec, input_type_of
+from lenet_edge_runtime.spec import PREFIX, ModelSpec, check_outputs, input_type_of
 
 _NEXT = "export it with 'lenet-edge export', or, for another tool's classifier, give --labels, --mean and --std"
 SPEC_MARK = (PREFIX + "labels").encode()  # stands in every file of ours, ONNX or ORT
@@ -79,6 +79,8 @@ class Classifier:
                 f"{path}: its input is {_described(*self._engine.input)}, its metadata says {_described(*stated)}; "
                 f"export it again"
             )
+        if isinstance(self._engine.outputs, int):
+            check_outputs(self._engine.outputs, self.spec, str(path))
         if verify:
             self._check_answers()
 
@@ -89,7 +91,9 @@ class Classifier:
         batches = [pixels[i : i + LOGITS_BATCH] for i in range(0, len(pixels), LOGITS_BATCH)]
         if not batches:
             return np.empty((0, len(self.spec.labels)), np.float32)
-        return np.concatenate([self._engine.run(self._fed(batch)) for batch in batches])
+        found = np.concatenate([self._engine.run(self._fed(batch)) for batch in batches])
+        check_outputs(found.shape[1], self.spec, str(self._path))
+        return found
 
     def prove(self) -> proof.Proof:
         """Check the file's seal and replay its known answers; raise ModelFileError where it carries neither."""
@@ -121,6 +125,7 @@ class Classifier:
 
     def _check_answers(self) -> None:
         answers = proof.known_answers(self.metadata, str(self._path))
+        check_outputs(answers.logits.shape[1], self.spec, str(self._path))
         difference = answers.greatest_difference(self.logits)
         if difference > answers.tolerance:
             raise ModelFileError(

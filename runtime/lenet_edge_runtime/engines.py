@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge_runtime.errors import ProviderError
+from lenet_edge_runtime.errors import ModelFileError, ProviderError
 from lenet_edge_runtime.sessions import open_content
 from lenet_edge_runtime.shared_library import SharedLibrary, is_library
 
@@ -20,6 +20,7 @@ class Engine(Protocol):
 
     metadata: dict[str, str]  # all that the file carries, `ModelSpec.from_metadata` reads its spec from it
     input: tuple[str, tuple[Any, ...]]  # dtype, and (channels, height, width) of one image, as the file takes them
+    outputs: Any  # columns of the logits; no number where the file does not say before it is run
 
     def run(self, images: Images) -> NDArray[np.float32]:
         """The logits, float32 [n, classes]."""
@@ -50,6 +51,10 @@ class OnnxEngine:
         taken = self._session.get_inputs()[0]
         self._name = taken.name
         self.input = (DTYPES.get(taken.type, taken.type), tuple(taken.shape[1:]))
+        shapes = {given.name: given.shape for given in self._session.get_outputs()}
+        if len(shapes.get("logits", ())) != 2:
+            raise ModelFileError(f"{name} has no output 'logits' [batch, classes], got {shapes}; export it again")
+        self.outputs = shapes["logits"][1]
 
     def run(self, images: Images) -> NDArray[np.float32]:
         """The logits, float32 [n, classes]."""

@@ -42,6 +42,7 @@ class SharedLibrary:
         self.metadata: dict[str, str] = json.loads(describe())
         self.spec = ModelSpec.from_metadata(self.metadata)
         self.input = ("uint8", self.spec.pixel_shape)
+        self.outputs = None  # its known answers show how many
         self._scratch_bytes = int(self.metadata[SCRATCH])
 
     def logits(self, pixels: Images) -> NDArray[np.float32]:

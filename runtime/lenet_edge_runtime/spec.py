@@ -104,6 +104,15 @@ class ModelSpec:
             raise ModelFileError(f"the file's metadata is damaged: {error}") from error
 
 
+def check_outputs(outputs: object, spec: ModelSpec, name: str) -> None:
+    """Raise ModelFileError where a model, called `name`, has another number of outputs than of labels."""
+    if outputs != len(spec.labels):
+        raise ModelFileError(
+            f"{name} has {outputs} outputs and names {len(spec.labels)} labels: no answer of it means anything; "
+            f"export it again"
+        )
+
+
 def input_type_of(metadata: Mapping[str, str]) -> InputType:
     """The input type that a file's metadata states; uint8 where it states none. ModelFileError for an unknown one."""
     try:

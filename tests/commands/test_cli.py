@@ -15,11 +15,15 @@ import torch
 from PIL import Image
 
 from command_line import CommandLine
+from lenet_edge.data.datasets import load_dataset
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.models import LeNet5
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.runs.finding import find_run
+from lenet_edge.runs.opened import open_run
+from lenet_edge.runs.reference import run_model
 from lenet_edge.runs.run import Run
+from lenet_edge_exporters import FORMATS
 from trained_runs import EVERYWHERE, exported
 
 TRAIN_KEYS = {
@@ -222,6 +226,75 @@ def test_verify_measures_again_and_compares_with_the_card(cli: CommandLine, digi
     Path("forged.int8.onnx").write_bytes(proof.seal(content, {proof.CARD: json.dumps(card)}))
     assert cli("verify", "forged.int8.onnx").exit_code == 0
     assert cli("verify", "forged.int8.onnx", "--dataset", "digits").exit_code == 3
+
+
+def shifted_digits(folder: Path, by: int, width: int) -> Path:
+    """The test images of the digits as a folder, each under its class plus `by`: other bytes, and other labels."""
+    data = load_dataset("digits")
+    for part, pixels, labels in (
+        ("train", data.train_pixels, data.train_labels),
+        ("test", data.test_pixels, data.test_labels),
+    ):
+        for index, (image, label) in enumerate(zip(pixels[:width], labels[:width], strict=True)):
+            place = folder / part / str((label + by) % 10)
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[0]).save(place / f"{index}.png")
+    return folder
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "int8", "ort"])
+def test_verify_on_other_data_judges_what_it_measured(cli: CommandLine, digits_run: Run, suffix: str) -> None:
+    """The card promises 97 %; on the same images by other names the file is right, on shifted classes it is wrong."""
+    path = Path(shutil.copy(exported(digits_run, suffix), "."))
+    right, wrong = shifted_digits(Path("right"), 0, 400), shifted_digits(Path("wrong"), 1, 400)
+    result = cli("verify", path, "--dataset", right)
+    assert result.exit_code == 0, result.output
+    assert "other data than the card's: not compared" in result.stderr
+    for options in ((), ("--max-drop", "50")):
+        result = cli("verify", path, "--dataset", wrong, *options, "--json")
+        assert result.exit_code == 3
+        (model,) = json.loads(result.stdout)["models"]
+        assert model["accuracy"] < 0.1 < 0.9 < model["card"]["accuracy"]
+        assert "other data than the card's: not compared" in model["remark"]
+    assert cli("verify", path, "--dataset", wrong, "--max-drop", "100").exit_code == 0
+    result = cli("verify", path, "--max-drop", "1")
+    assert result.exit_code == 2
+    assert "so give --dataset" in result.stderr
+
+
+def test_verify_of_a_file_without_a_card_has_nothing_to_hold_an_accuracy_against(
+    cli: CommandLine, digits_run: Run
+) -> None:
+    from lenet_edge.artefacts.exporting import export_job
+    from lenet_edge_exporters import export
+
+    job = export_job(open_run(digits_run))
+    export(job, "onnx", Path("net.onnx"), run_model(digits_run).logits(job.check_pixels))
+    assert cli("verify", "net.onnx").exit_code == 0
+    result = cli("verify", "net.onnx", "--dataset", "digits")
+    assert result.exit_code == 3
+    assert "has no card to compare with; name its run by --run" in result.stderr
+
+
+@pytest.mark.parametrize("labels", [2, 9, 11])
+@pytest.mark.parametrize("suffix", ["onnx", "int8"])
+def test_other_number_of_labels_than_of_outputs_is_refused_everywhere(
+    cli: CommandLine, digits_run: Run, suffix: str, labels: int
+) -> None:
+    from lenet_edge_runtime import Classifier, ModelFileError, proof
+    from lenet_edge_runtime.spec import PREFIX
+
+    names = json.dumps([f"class {number}" for number in range(labels)])
+    path = Path(f"forged{FORMATS[suffix].suffix}")
+    path.write_bytes(proof.seal(exported(digits_run, suffix).read_bytes(), {PREFIX + "labels": names}))
+    Image.new("L", (28, 28)).save("image.png")
+    said = f"has 10 outputs and names {labels} labels"
+    assert said in cli.fails("verify", path)
+    assert said in cli.fails("predict", path, "image.png")
+    assert said in cli.fails("evaluate", path, "--dataset", "digits")
+    for verify in (True, False):
+        with pytest.raises(ModelFileError, match=said):
+            Classifier(path, verify=verify)
 
 
 def test_info(alone: Path, cli: CommandLine) -> None:

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from lenet_edge.evaluation.statistics import Z95, mcnemar_exact, paired_drop_interval, wilson_interval
+from lenet_edge.evaluation.statistics import (
+    Z95,
+    mcnemar_exact,
+    paired_drop_interval,
+    unpaired_drop_upper,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 20), (20, 20), (7, 20), (9951, 10000)])
@@ -63,3 +69,8 @@ def test_paired_interval_covers_the_truth_about_95_times_in_100() -> None:
         for low, high in (paired_drop_interval(int(lost), int(gained), n) for lost, gained, _ in counts)
     )
     assert 0.93 < covered / repeats < 0.98
+
+
+def test_upper_end_of_a_drop_between_two_test_sets_is_newcombes() -> None:
+    """56 of 70 and 48 of 80: 0.0524 to 0.3339 (Newcombe 1998, table II, method 10)."""
+    assert unpaired_drop_upper(56 / 70, 70, 48 / 80, 80) == pytest.approx(0.3339, abs=5e-5)

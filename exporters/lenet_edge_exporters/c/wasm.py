@@ -22,7 +22,7 @@ from lenet_edge_exporters.c import folder, toolchain
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.errors import GateError, ModelFileError
-from lenet_edge_runtime.spec import PREFIX
+from lenet_edge_runtime.spec import PREFIX, ModelSpec, check_outputs
 
 FILES = MODULE, LOADER, METADATA = "lenet.wasm", "lenet.mjs", "lenet.json"
 NODE_SCRIPT = """
@@ -101,6 +101,7 @@ class NodeModel:
 
     def __init__(self, files: Mapping[str, bytes], metadata: dict[str, str]) -> None:
         self.metadata = metadata
+        self._spec = ModelSpec.from_metadata(metadata)
         self._files = files
         self._node = shutil.which("node")
         if self._node is None:
@@ -117,7 +118,9 @@ class NodeModel:
             )
         if done.returncode:
             raise ModelFileError(f"node does not run the wasm export: {done.stderr.decode(errors='replace')[:200]}")
-        return np.frombuffer(done.stdout, "<f4").reshape(len(pixels), -1).astype(np.float32)
+        found = np.frombuffer(done.stdout, "<f4").reshape(len(pixels), -1).astype(np.float32)
+        check_outputs(found.shape[1], self._spec, "the wasm export")
+        return found
 
     def bind(self, pixels: NDArray[np.uint8]) -> Callable[[], object]:
         """A call through a new process: its time says nothing about the network."""
