@@ -48,6 +48,7 @@ def run(
     """Train a recipe on a data set and evaluate it on the test set.
 
     With --qat: 3 epochs and a peak of 0.0001 by default; recipe, data set and seed are the source run's.
+    With --resume: all comes from the run; options repeated beside it have to agree with it.
 
     Example: lenet-edge train lenet5 --dataset fashion-mnist
     """
@@ -62,11 +63,11 @@ def run(
         follow(data_dir)
         return
     if resume:
-        _refuse_with(
-            "--resume", recipe=recipe, dataset=dataset, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed,
-            qat=qat or None, device=device, threads=threads,
-        )  # fmt: skip
-        run, data = _resumed(out, data_dir)
+        typed = {
+            "recipe": recipe, "--dataset": dataset, "--epochs": epochs, "--batch-size": batch_size, "--lr": lr,
+            "--seed": seed, "--device": device, "--threads": threads, "--qat": qat or None, "--from": source,
+        }  # fmt: skip
+        run, data = _resumed(out, data_dir, typed)
     elif qat:
         _refuse_with("--qat", recipe=recipe, dataset=dataset, seed=seed)
         run, data = _fine_tuned(
@@ -86,12 +87,18 @@ def run(
         _print_summary(document)
 
 
-def _resumed(out: Path | None, data_dir: Path | None) -> tuple[Any, Any]:
+def _resumed(out: Path | None, data_dir: Path | None, typed: dict[str, Any]) -> tuple[Any, Any]:
     from lenet_edge.runs.finding import find_run
+    from lenet_edge.training.resuming import differences
     from lenet_edge.training.training import resolve_device
 
     found = find_run(out, status=("training",), data_dir=data_dir)
     folder, device = found.run.folder, found.record.device
+    if different := differences(found, typed):
+        raise typer.BadParameter(
+            f"--resume goes on with {folder} as it was started, not with {', '.join(different)}; "
+            f"leave that out, or train a new run without --resume"
+        )
     try:
         resolve_device(device)
     except TrainingError as error:

@@ -415,9 +415,6 @@ def test_unknown_names(cli: CommandLine) -> None:
 def test_usage_errors_exit_2(here: CommandLine, png: Path) -> None:
     for arguments in (
         ["train", "--epochs", "0"],
-        ["train", "--resume", "--lr", "0.1"],
-        ["train", "--resume", "--device", "cpu"],
-        ["train", "--resume", "--threads", "1"],
         ["train", "--seed", str(2**64)],
         ["samples", "digits", "--augmented", "--seed", str(2**64)],
         *(["verify", "x.onnx", "--labels", "a,b", "--time-limit", seconds] for seconds in ("inf", "nan", "1e12")),

@@ -302,7 +302,6 @@ def test_qat_needs_a_finished_run(cli: CommandLine) -> None:
     [
         (["--qat", "lenet5"], "--qat takes recipe from the run; leave it out"),
         (["--qat", "--seed", "1"], "--qat takes seed from the run; leave it out"),
-        (["--qat", "--resume"], "--resume takes qat from the run; leave it out"),
         (["--from", "runs/one"], "--from goes with --qat"),
     ],
 )
