@@ -1,111 +1,79 @@
 """`lenet-edge export`."""
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
 import typer
 
 from lenet_edge import console
+from lenet_edge.commands.export_options import (
+    CalibrationDrawsOption,
+    CalibrationImagesOption,
+    CalibrationMethodOption,
+    CalibrationSeedOption,
+    CdnOption,
+    EngineOption,
+    FormatsOption,
+    InputOption,
+    Int8LayersOption,
+    Int8Option,
+    ModelOption,
+    OpsetOption,
+    OutOption,
+    RunArgument,
+    WebOption,
+    WeightsDatasetOption,
+    WeightsMeanOption,
+    WeightsStdOption,
+    check_web_options,
+    check_weights_options,
+    chosen_formats,
+    int8_plan,
+)
 from lenet_edge.commands.export_tables import print_report
 from lenet_edge.commands.verify import why_it_failed
 from lenet_edge.networks.recipes import find_recipe
-from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption, MaxDropOption
-from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, check_cdn, engine_for
+from lenet_edge.options import DataDirOption, JsonOption, MaxDropOption
+from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, engine_for
 from lenet_edge_exporters.export_job import (
     CALIBRATION_IMAGES,
-    CALIBRATION_METHODS,
     DEFAULT_OPSET,
-    MAX_CALIBRATION_IMAGES,
-    OPSETS,
 )
-from lenet_edge_exporters.formats import FORMATS
-from lenet_edge_runtime.spec import InputType
 
 NAME = "export"
-DEFAULT_FORMATS = ("torchscript", "onnx")
-Choice = TypeVar("Choice", bound=str)
 OF_A_PAGE = ("run", "--web", "--engine", "--cdn", "--json")  # what goes with an exported file and --web
-_ENGINE_HELP = "; ".join(f"{row.name}: {row.summary}" for row in ENGINES.values())
-_FORMAT_HELP = "; ".join(f"{row.name}: {row.summary}" for row in FORMATS.values())
 
 
 def run(
     context: typer.Context,
-    run: Annotated[
-        Path | None,
-        typer.Argument(
-            help="A run (the latest by default), or a state_dict (.pth, .pt, .safetensors) with --model and --dataset; "
-            "with --web also an exported ONNX file or wasm folder.",
-            show_default=False,
-        ),
-    ] = None,
-    formats: Annotated[
-        list[str] | None,
-        typer.Option("--format", help=f"May be repeated. {_FORMAT_HELP}.  [default: torchscript, onnx]"),
-    ] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="Add static int8 ONNX.")] = False,
-    int8_layers: Annotated[
-        str,
-        typer.Option(
-            help="Layers in int8. all; linear: the dense ones; auto: the fastest choice on this machine that keeps "
-            "the accuracy and is at most 0.35 of float32's size."
-        ),
-    ] = "all",
-    calibration_images: Annotated[
-        int, typer.Option(min=1, max=MAX_CALIBRATION_IMAGES, help="Training images that calibrate int8.")
-    ] = CALIBRATION_IMAGES,
-    calibration_method: Annotated[
-        str, typer.Option(help=f"How they give the ranges of int8: {', '.join(CALIBRATION_METHODS)}.")
-    ] = "minmax",
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the draw of calibration images; the run's by default.")
-    ] = None,
-    calibration_draws: Annotated[
-        int, typer.Option(min=0, help="Repeat int8 with so many draws and report the spread of its accuracy.")
-    ] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder for the files; the run's own export/ by default.")] = None,
-    opset: Annotated[int, typer.Option(min=OPSETS[0], max=OPSETS[-1], help="ONNX operator set.")] = DEFAULT_OPSET,
-    input_type: Annotated[
-        InputType,
-        typer.Option(
-            "--input",
-            help="What the files take: raw pixels, or float32 images that are padded and normalised already.",
-        ),
-    ] = "uint8",
+    run: RunArgument = None,
+    formats: FormatsOption = None,
+    int8: Int8Option = False,
+    int8_layers: Int8LayersOption = "all",
+    calibration_images: CalibrationImagesOption = CALIBRATION_IMAGES,
+    calibration_method: CalibrationMethodOption = "minmax",
+    seed: CalibrationSeedOption = None,
+    calibration_draws: CalibrationDrawsOption = 0,
+    out: OutOption = None,
+    opset: OpsetOption = DEFAULT_OPSET,
+    input_type: InputOption = "uint8",
     data_dir: DataDirOption = None,
     max_drop: MaxDropOption = None,
-    model: Annotated[
-        str | None, typer.Option(help="The recipe that given weights are for; 'lenet-edge recipes' lists them.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help=f"The data that given weights are for: {DatasetHelp}")] = None,
-    mean: Annotated[
-        list[float] | None,
-        typer.Option(help="Mean that given weights were trained with, of pixels in [0, 1]; once a channel."),
-    ] = None,
-    std: Annotated[list[float] | None, typer.Option(help="Standard deviation, like --mean.")] = None,
-    web: Annotated[
-        Path | None,
-        typer.Option(help="Folder for a web page that runs the int8 network in a browser.", show_default=False),
-    ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            help=f"With --web: what runs it there. {_ENGINE_HELP}.  [default: {DEFAULT_ENGINE}]", show_default=False
-        ),
-    ] = None,
-    cdn: Annotated[
-        str | None,
-        typer.Option(help="With --web: load onnxruntime-web from this address instead of fetching it by npm."),
-    ] = None,
+    model: ModelOption = None,
+    dataset: WeightsDatasetOption = None,
+    mean: WeightsMeanOption = None,
+    std: WeightsStdOption = None,
+    web: WebOption = None,
+    engine: EngineOption = None,
+    cdn: CdnOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Export a run; every file is reloaded and compared with the PyTorch model as it is written.
 
     Example: lenet-edge export --int8
     """
-    _check_web_options(web, engine, cdn)
+    check_web_options(web, engine, cdn)
     shown = ENGINES[engine or DEFAULT_ENGINE]
     if web and run and engine_for(run):
         _refuse_what_exports(context, run)
@@ -113,8 +81,8 @@ def run(
         return
     names = chosen_formats(formats, (["int8"] if int8 else []) + ([shown.format] if web else []))
     # All that can be wrong on the command line is found before weights become a run.
-    plan = _int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
-    _check_weights_options(run, model, dataset, mean, std)
+    plan = int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
+    check_weights_options(run, model, dataset, mean, std)
     from lenet_edge.artefacts.exporting import export_run
 
     found = _run_to_export(run, model, dataset, data_dir, mean, std)
@@ -142,19 +110,6 @@ def run(
     console.say("next: lenet-edge verify")
 
 
-def _check_web_options(web: Path | None, engine: str | None, cdn: str | None) -> None:
-    from lenet_edge.web.page import check_folder
-
-    if web is None:
-        if engine or cdn:
-            raise typer.BadParameter("--engine and --cdn go with --web")
-        return
-    if engine is not None and engine not in ENGINES:
-        raise typer.BadParameter(f"--engine is one of {', '.join(ENGINES)}, got {engine!r}")
-    check_cdn(ENGINES[engine or DEFAULT_ENGINE], cdn)
-    check_folder(web)
-
-
 def _refuse_what_exports(context: typer.Context, path: Path) -> None:
     """Refuse the options that say how a run is exported, for a file that was exported before."""
     sources = {option.opts[0]: context.get_parameter_source(str(option.name)) for option in context.command.params}
@@ -177,16 +132,6 @@ def _say_page(page: Any, as_json: bool = False) -> None:
     console.say(page.remark)
     console.say(f"the web page: {page.folder}/, {page.files} files, {page.bytes / 1e6:.2f} MB")
     console.say(f"next: lenet-edge serve {page.folder}")
-
-
-def _int8_plan(images: int, method: str, seed: int | None, layers: str, draws: int) -> Any:
-    from lenet_edge.artefacts.calibration import LAYER_CHOICES, Int8Plan
-
-    chosen_method = _one_of(CALIBRATION_METHODS, method, "--calibration-method")
-    chosen_layers = _one_of(LAYER_CHOICES, layers, "--int8-layers")
-    if draws == 1:
-        raise typer.BadParameter("--calibration-draws takes 2 or more: one draw has no spread")
-    return Int8Plan(images, chosen_method, seed, chosen_layers, draws)
 
 
 def _locked(run: Any, out: Path | None) -> AbstractContextManager[None]:
@@ -240,37 +185,3 @@ def _say_why_rejected(report: Any) -> None:
     console.say(why_it_failed(card["max_drop_pp"], card["images"]))
     if report.sensitivity:
         console.say("'lenet-edge train --qat' fine-tunes the run for int8")
-
-
-def chosen_formats(formats: list[str] | None, added: Sequence[str]) -> list[str]:
-    """The formats asked for (or the default ones) and those added, each once; an unknown one is a usage error."""
-    names = [*(formats or DEFAULT_FORMATS), *added]
-    for name in names:
-        if name not in FORMATS:
-            raise typer.BadParameter(f"no format is called {name!r}; choose {', '.join(FORMATS)}")
-    return list(dict.fromkeys(names))
-
-
-def _one_of(choices: tuple[Choice, ...], given: str, option: str) -> Choice:
-    for choice in choices:
-        if choice == given:
-            return choice
-    raise typer.BadParameter(f"{option} is one of {', '.join(choices)}, got {given!r}")
-
-
-def _check_weights_options(
-    run: Path | None,
-    model: str | None,
-    dataset: str | None,
-    mean: list[float] | None,
-    std: list[float] | None,
-) -> None:
-    from lenet_edge.networks.weights import SUFFIXES
-
-    is_weights = run is not None and run.suffix in SUFFIXES
-    if is_weights and (model is None or dataset is None):
-        raise typer.BadParameter(f"{run} is a weights file: say what it is for, by --model and --dataset")
-    if not is_weights and (model or dataset or mean or std):
-        raise typer.BadParameter("--model, --dataset, --mean and --std go with a weights file, not with a run")
-    if bool(mean) != bool(std):
-        raise typer.BadParameter("--mean and --std go together")
