@@ -110,8 +110,8 @@ class Classifier:
         """Classify one image: a path, a file's bytes, a PIL image or an array.
 
         Arrays are H x W or H x W x C, uint8 0..255 or float 0..1, of any size (`images.read_image`). `invert`: True,
-        False, or "auto" by the image's border. `fit`: how an image that has not the input's size gets it, "mnist" (its
-        ink centred and scaled as MNIST's is), "resize" (the whole of it), or "auto", as the file says (`fitting.py`).
+        False, or "auto" by the image's border. `fit`: how an image gets the input's size, "mnist" (its ink centred and
+        scaled as MNIST's is), "resize" (the whole of it), or "auto", as the file says (`fitting.py`).
         Raises ImageError for what is no image, and ValueError for another `invert` or `fit`.
         """
         return self.predict_batch([image], invert, fit)[0]

@@ -6,6 +6,7 @@ in the centre. Of the first 2,000 test images of MNIST 47 % come out of it as th
 by 0.4 grey levels, and the default recipe's net gives all of them the class it gave before.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -22,6 +23,10 @@ BOX = 20 / 28  # of the input's side that MNIST's digits take up
 LONGEST = 1000  # pixels; a larger photo is reduced before its ink is looked for: it ends in 28 x 28 anyway
 SMOOTHED = 3 * 28  # pixels; from here on, 3 x 3 pixels are averaged: a camera's noise falls to a third
 INK = 0.3  # of the greatest contrast: fainter pixels, JPEG's and the camera's noise, do not stretch the box
+FULL = 250  # grey levels: the brightest pixel of each of MNIST's 70,000 digits is 254 or 255
+OFF_CENTRE = 0.55  # pixels: theirs are at most 0.52 from the centre
+FINE = 4  # times the final size at which thin strokes are widened
+PEN = 2.0  # pixels
 FAINTEST = 8  # grey levels of contrast below which there is no ink
 
 
@@ -38,8 +43,8 @@ def fit_image(image: Image.Image, spec: ModelSpec, invert: Invert = "auto", fit:
 
     `invert`: True, False, or "auto", which inverts where the polarity is not that of the spec. `fit`: "mnist" (see
     above), "resize" (the whole image with antialiasing, made as wide in proportion as the input by bars of its
-    border's colour), or "auto": an image of exactly the input's size is left as it is, others are fitted as the file
-    says that its training images were. Raises ValueError for another policy, or "mnist" with a colour model.
+    border's colour), or "auto": as the file says that its training images were, where the image is not so already.
+    Raises ValueError for another policy, or "mnist" with a colour model.
     """
     inverted = is_inverted(image, spec, invert)
     if inverted:
@@ -47,7 +52,7 @@ def fit_image(image: Image.Image, spec: ModelSpec, invert: Invert = "auto", fit:
     if fit not in ("auto", *get_args(Fit)):
         raise ValueError(f'fit is "auto", "mnist" or "resize", got {fit!r}')
     size = (spec.width, spec.height)
-    if fit == "mnist" or (fit == "auto" and image.size != size and spec.fit == "mnist"):
+    if fit == "mnist" or (fit == "auto" and spec.fit == "mnist" and not _is_as_mnist(image, size)):
         return Fitted(_as_mnist(image, spec)[None], inverted)
     if image.size != size:
         image = ImageOps.pad(image, size, Image.Resampling.LANCZOS, color=_border_colour(image))
@@ -73,6 +78,19 @@ def is_inverted(image: Image.Image, spec: ModelSpec, invert: Invert) -> bool:
     return darker > lighter if spec.polarity == "light-on-dark" else lighter > darker
 
 
+def _is_as_mnist(image: Image.Image, size: tuple[int, int]) -> bool:
+    """Whether light ink on dark has the size, place and contrast of MNIST's digits: all 70,000 of them do."""
+    if image.size != size:
+        return False
+    levels = np.asarray(image, np.uint8)
+    if levels.max() < FULL:
+        return False
+    sums = [levels.sum(axis, dtype=np.uint32) for axis in (1, 0)]
+    longest = max(int(np.ptp(np.flatnonzero(line))) + 1 for line in sums)
+    is_centred = all(abs(_centre(line) - len(line) / 2) <= OFF_CENTRE for line in sums)
+    return is_centred and longest in (round(BOX * min(size)) - 1, round(BOX * min(size)))
+
+
 def _as_mnist(image: Image.Image, spec: ModelSpec) -> NDArray[np.uint8]:
     """Light ink on dark in mode L as MNIST has it: uint8 [height, width]."""
     if spec.channels != 1:
@@ -86,11 +104,10 @@ def _as_mnist(image: Image.Image, spec: ModelSpec) -> NDArray[np.uint8]:
     if not len(rows):
         return canvas
     box = Image.fromarray(np.rint(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] * 255).astype(np.uint8))
-    scale = BOX * min(spec.height / box.height, spec.width / box.width)
-    width, height = (max(1, round(scale * side)) for side in box.size)
-    digit = np.asarray(box.resize((width, height), Image.Resampling.LANCZOS))
+    digit = np.asarray(_scaled(box, spec))
     if not digit.any():  # a few specks far apart: nothing is left of them at this size
         return canvas
+    height, width = digit.shape
     top, left = (
         # MNIST's centre is pixel 14 of 0 to 27: the mean of its test images' centres of mass is 14.0 both ways.
         int(np.clip(round(side / 2 - _centre(digit.sum(axis))), 0, side - length))
@@ -98,6 +115,40 @@ def _as_mnist(image: Image.Image, spec: ModelSpec) -> NDArray[np.uint8]:
     )
     canvas[top : top + height, left : left + width] = digit
     return canvas
+
+
+def _scaled(box: Image.Image, spec: ModelSpec) -> Image.Image:
+    """The digit in its final size, at full contrast, its strokes at least as wide as MNIST's thin ones."""
+    digit = _stretched(_resized(box, spec, 1))
+    widening = round((PEN - _stroke_width(digit)) * FINE / 2)
+    if widening < 1:
+        return digit
+    fine = ImageOps.expand(_stretched(_resized(box, spec, FINE)), widening)
+    return _stretched(_resized(fine.filter(ImageFilter.MaxFilter(2 * widening + 1)), spec, 1))
+
+
+def _resized(box: Image.Image, spec: ModelSpec, fineness: int) -> Image.Image:
+    scale = BOX * fineness * min(spec.height / box.height, spec.width / box.width)
+    width, height = (max(1, round(scale * side)) for side in box.size)
+    return box.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _stretched(digit: Image.Image) -> Image.Image:
+    """Full contrast: a thin stroke is faint once it is scaled down."""
+    levels = np.asarray(digit, np.int32)
+    strongest = max(1, int(levels.max()))
+    return Image.fromarray(((levels * 510 + strongest) // (2 * strongest)).astype(np.uint8))
+
+
+def _stroke_width(digit: Image.Image) -> float:
+    """Mean width of the strokes in pixels: twice the ink over the length of its outline.
+
+    The outline is the sum of all steps between neighbours in rows and columns, which of a slanted line is 4 / pi times
+    as long in the mean over all directions.
+    """
+    levels = np.pad(np.asarray(digit, np.int32), 1)
+    outline = sum(int(np.abs(np.diff(levels, axis=axis)).sum()) for axis in (0, 1))
+    return 8 / math.pi * int(levels.sum()) / max(1, outline)
 
 
 def _ink(grey: NDArray[np.uint8]) -> NDArray[np.float32]:

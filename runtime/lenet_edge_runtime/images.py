@@ -23,6 +23,7 @@ from lenet_edge_runtime.spec import InputType, ModelSpec
 ImageSource = str | Path | bytes | Image.Image | NDArray[np.generic]
 
 MAX_PIXELS = 50_000_000  # a camera's photo fits; a 9000x9000 PNG of 79 kB, made to fill the memory, does not
+RIM = 20  # grey levels by which the mean of a cut-out's rim has to differ from that of its inside
 # What is decoded, and by which names it is found in a folder. Pillow knows more, among them PostScript, for which it
 # starts another program.
 DECODERS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
@@ -147,16 +148,32 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def _flatten(image: Image.Image, channels: int) -> Image.Image:
-    """Convert to L or RGB; what shows through transparent pixels is the opposite of the content."""
+    """Convert to L or RGB; transparent pixels show what the content was drawn on (`_ground`)."""
     if "transparency" in image.info or "A" in image.getbands() or "a" in image.getbands():
         rgba = image.convert("RGBA")
-        small = rgba.reduce(max(1, max(rgba.size) // 1000))  # a large photo need not be in memory as floats
-        alpha = np.asarray(small.getchannel("A"), dtype=np.float64)
-        grey = np.asarray(small.convert("RGB").convert("L"), dtype=np.float64)
-        is_light = alpha.sum() > 0 and (grey * alpha).sum() / alpha.sum() > 127.5
-        background = Image.new("RGBA", rgba.size, (0, 0, 0, 255) if is_light else (255, 255, 255, 255))
+        ground = _ground(np.asarray(rgba.convert("RGB").convert("L")), np.asarray(rgba.getchannel("A")))
+        background = Image.new("RGBA", rgba.size, (ground, ground, ground, 255))
         image = Image.alpha_composite(background, rgba).convert("RGB")
     return image.convert("L" if channels == 1 else "RGB")
+
+
+def _ground(grey: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> int:
+    """What the content was drawn on, 0 or 255, where it is transparent now.
+
+    The content's rim, the pixels beside transparent ones, leans towards it: white paper, or the soft edge of a stroke
+    on it, has been left around the ink. Content of one tone has no such rim and gets the opposite of itself.
+    """
+    solid = alpha >= 128
+    padded = np.pad(solid, 1, constant_values=True)
+    surrounded = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    rim, inside = grey[solid & ~surrounded], grey[solid & surrounded]
+    if len(rim) and len(inside):
+        lighter = rim.sum(dtype=np.int64) / len(rim) - inside.sum(dtype=np.int64) / len(inside)
+        if abs(lighter) > RIM:
+            return 255 if lighter > 0 else 0
+    opacity = alpha.sum(dtype=np.int64)
+    weighted = (grey.astype(np.uint16) * alpha).sum(dtype=np.int64)
+    return 0 if opacity > 0 and weighted / opacity > 127.5 else 255
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Images are fitted as MNIST was made: against MNIST's own rules, and against the digits that they were made of."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from command_line import CommandLine
@@ -67,15 +68,22 @@ def test_mnist_comes_out_as_it_went_in(real_data: Path) -> None:
     digits = load_dataset("mnist", real_data).test_pixels[:2000, 0]
     found = np.stack([fit_image(Image.fromarray(digit), MNIST_SPEC, fit="mnist").pixels[0] for digit in digits])
     difference = np.abs(found.astype(int) - digits).mean(axis=(1, 2))
-    assert (difference == 0).mean() > 0.45
-    assert difference.mean() < 0.5  # a faint outermost row may go, and what is left is scaled up by 20/19
+    assert (difference == 0).mean() > 0.42
+    # A faint outermost row may go, and what is left is scaled up by 20/19; the thinnest strokes are widened.
+    assert np.median(difference) < 0.5
+
+
+@pytest.mark.real_data
+def test_every_image_of_mnist_is_left_as_it_is(real_data: Path) -> None:
+    for digit in load_dataset("mnist", real_data).test_pixels[:, 0]:
+        assert fit_image(Image.fromarray(digit), MNIST_SPEC).pixels[0].tobytes() == digit.tobytes()
 
 
 @given(SIDES, SIDES, st.integers(0, 60), st.integers(0, 60), st.booleans())
 def test_box_and_centre_of_mass(width: int, height: int, left: int, top: int, dark_ink: bool) -> None:
     """The ink of any image fills a 20 x 20 box in one direction, and its centre of mass is in the centre.
 
-    Averaging 3 x 3 pixels of a large page makes the ink a pixel wider on each side.
+    Averaging 3 x 3 pixels of a large page makes the ink a pixel wider on each side; what is thin becomes wider.
     """
     page = np.zeros((top + height + 70, left + width + 70), np.uint8)
     page[top + 5 : top + 5 + height, left + 5 : left + 5 + width] = 255
@@ -84,17 +92,53 @@ def test_box_and_centre_of_mass(width: int, height: int, left: int, top: int, da
     rows, columns = (np.flatnonzero(found.pixels[0].max(axis)) for axis in (1, 0))
     grown = 2 if min(page.shape) >= SMOOTHED else 0
     sides = (width + grown, height + grown)
-    assert (len(columns), len(rows)) == tuple(max(1, round(20 * side / max(sides))) for side in sides)
+    for found_side, side in zip((len(columns), len(rows)), sides, strict=True):
+        expected = max(1, round(20 * side / max(sides)))
+        assert found_side == expected if expected > 2 else expected <= found_side <= expected + 2
     centre = np.array(ndimage.center_of_mass(found.pixels[0]))
     assert np.abs(centre - 14).max() <= 0.5  # it is moved by whole pixels
 
 
-def test_an_image_of_the_input_size_is_left_as_it_is(digits: ImageData) -> None:
-    shifted = np.roll(digits.test_pixels[0, 0], 3, axis=1)
-    for spec in (GREY_SPEC, MNIST_SPEC):
-        np.testing.assert_array_equal(fit_image(Image.fromarray(shifted), spec).pixels[0], shifted)
-    moved = fit_image(Image.fromarray(shifted), MNIST_SPEC, fit="mnist").pixels[0]
-    assert np.abs(moved.astype(int) - shifted).max() > 100  # asked for by name it is done all the same
+def test_an_image_that_is_as_it_has_to_be_is_left_so(digits: ImageData) -> None:
+    digit = fit_image(on_page(digits.test_pixels[0, 0], 84, (120, 120), (9, 20)), MNIST_SPEC).pixels[0]
+    np.testing.assert_array_equal(fit_image(Image.fromarray(digit), MNIST_SPEC).pixels[0], digit)
+    dark_ink = fit_image(Image.fromarray(255 - digit), MNIST_SPEC)
+    np.testing.assert_array_equal(dark_ink.pixels[0], digit)
+    assert dark_ink.inverted
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda digit: np.roll(digit, (4, -3), axis=(0, 1)),
+        lambda digit: digit // 3,
+        lambda digit: np.pad(digit[4:24, 4:24], ((8, 0), (0, 8))),
+        lambda digit: 200 - digit // 2,
+    ],
+    ids=["off centre", "faint", "both", "grey paper"],
+)
+def test_a_drawing_of_the_input_size_is_fitted_too(
+    digits: ImageData, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """Programs hand on 28 x 28 of whatever was drawn: MNIST's size is not yet MNIST's place and contrast."""
+    digit = fit_image(on_page(digits.test_pixels[0, 0], 84, (120, 120), (9, 20)), MNIST_SPEC).pixels[0]
+    changed = change(digit).astype(np.uint8)
+    found = fit_image(Image.fromarray(changed), MNIST_SPEC).pixels[0]
+    assert np.abs(found.astype(int) - digit).mean() < 2
+    np.testing.assert_array_equal(fit_image(Image.fromarray(changed), GREY_SPEC, invert=False).pixels[0], changed)
+
+
+@pytest.mark.parametrize("pen", [1, 2, 4])
+@pytest.mark.parametrize("side", [28, 64, 300, 1500])
+def test_thin_strokes_come_out_as_wide_and_bright_as_mnists(side: int, pen: int) -> None:
+    page = Image.new("L", (side, side), "white")
+    corners = [(side * x, side * y) for x, y in ((0.2, 0.2), (0.7, 0.25), (0.45, 0.8))]
+    ImageDraw.Draw(page).line(corners, "black", pen, joint="curve")
+    pixels = fit_image(page, MNIST_SPEC).pixels[0]
+    assert pixels.max() == 255
+    bar = pixels[14].astype(float)  # across the slanted stroke
+    assert 1.4 < bar.sum() / 255 < 3.6
+    assert bar.max() > 200
 
 
 def test_the_file_says_how_its_images_are_fitted(digits_run: Run, digits: ImageData) -> None:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from export_jobs import GREY_SPEC
+from lenet_edge.data.image_data import ImageData
 from lenet_edge_runtime import ImageError
 from lenet_edge_runtime.fitting import fit_image, is_inverted
 from lenet_edge_runtime.images import MAX_PIXELS, read_image
@@ -119,3 +120,21 @@ def test_huge_image_is_refused_before_it_is_decoded() -> None:
 def test_arrays_that_are_no_images_are_refused(array: np.ndarray) -> None:
     with pytest.raises(ImageError):
         read_image(array, 1)
+
+
+@pytest.mark.parametrize("dark_ink", [True, False])
+@pytest.mark.parametrize("mode", ["P", "RGBA", "LA"])
+def test_a_cut_out_lies_on_what_its_rim_leans_to(digits: ImageData, mode: str, dark_ink: bool) -> None:
+    """A program that makes white transparent leaves near-white around the ink; the paper is white all the same."""
+    light = np.asarray(Image.fromarray(digits.test_pixels[0, 0]).resize((56, 56), Image.Resampling.BICUBIC))
+    grey = 255 - light if dark_ink else light
+    ground = 255 if dark_ink else 0
+    if mode == "P":
+        image = Image.fromarray(grey)
+        buffer = io.BytesIO()
+        image.convert("P").save(buffer, "PNG", transparency=ground)
+        cut_out = Image.open(buffer)
+    else:
+        cut_out = Image.fromarray(grey).convert(mode)
+        cut_out.putalpha(Image.fromarray(np.where(grey == ground, 0, 255).astype(np.uint8)))
+    np.testing.assert_array_equal(np.asarray(read_image(cut_out, 1)), grey)

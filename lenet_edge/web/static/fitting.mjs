@@ -1,23 +1,28 @@
 // From grey levels to the pixels that the net was trained on: polarity, size, place. The same bytes as
 // lenet_edge_runtime/fitting.py gives, which has the reasons. An image is { grey: Uint8Array, width, height }.
 
-import { boxBlur, reduce, resize, roundHalfEven } from "./pillow.mjs";
+import { boxBlur, expand, maxFilter, reduce, resize, roundHalfEven } from "./pillow.mjs";
 
 const BOX = 20 / 28; // of the input's side that MNIST's digits take up
 const LONGEST = 1000; // pixels; larger images are reduced
 const SMOOTHED = 3 * 28; // pixels; from here on, 3 x 3 pixels are averaged
 const INK = 0.3; // of the greatest contrast: what is fainter does not stretch the box
+const FULL = 250; // grey levels: the brightest pixel of each of MNIST's digits is above
+const OFF_CENTRE = 0.55; // pixels: theirs are at most 0.52 from the centre
+const FINE = 4; // times the final size at which thin strokes are widened
+const PEN = 2; // pixels, the least width of strokes
 const FAINTEST = 8; // grey levels of contrast below which there is no ink
 const float32 = Math.fround; // NumPy's ink is float32: each operation is rounded to it
 
 /**
- * image -> { pixels: Uint8Array [model.height * model.width], inverted }. An image of the input's size is left as it is,
- * others are fitted as `model.fit` says: "mnist" or "resize". Throws RangeError where one is too narrow for "resize".
+ * image -> { pixels: Uint8Array [model.height * model.width], inverted }, fitted as `model.fit` says: "mnist" or
+ * "resize". What is as it has to be already is left so. Throws RangeError where an image is too narrow for "resize".
  */
 export function fitImage(image, model) {
   const inverted = isInverted(image, model.polarity);
   const fitted = inverted ? { ...image, grey: image.grey.map((value) => 255 - value) } : image;
-  if (image.width === model.width && image.height === model.height) return { pixels: fitted.grey, inverted };
+  const hasSize = image.width === model.width && image.height === model.height;
+  if (hasSize && (model.fit !== "mnist" || isAsMnist(fitted))) return { pixels: fitted.grey, inverted };
   return { pixels: model.fit === "mnist" ? asMnist(fitted, model) : asWhole(fitted, model), inverted };
 }
 
@@ -30,6 +35,22 @@ function isInverted(image, polarity) {
   return polarity === "light-on-dark" ? darker > lighter : lighter > darker;
 }
 
+/** Whether light ink on dark has the place and contrast of MNIST's digits. */
+function isAsMnist(image) {
+  const { grey, width, height } = image;
+  if (range(grey)[1] < FULL) return false;
+  const [rows, columns] = [new Array(height).fill(0), new Array(width).fill(0)];
+  grey.forEach((value, i) => {
+    rows[Math.floor(i / width)] += value;
+    columns[i % width] += value;
+  });
+  const length = (sums) => sums.findLastIndex((sum) => sum > 0) - sums.findIndex((sum) => sum > 0) + 1;
+  const { x, y } = massOf(image);
+  const isCentred = Math.abs(x - width / 2) <= OFF_CENTRE && Math.abs(y - height / 2) <= OFF_CENTRE;
+  const side = roundHalfEven(BOX * Math.min(width, height));
+  return isCentred && [side - 1, side].includes(Math.max(length(rows), length(columns)));
+}
+
 /** The ink, scaled into a box of 20 x 20 in 28 x 28, its centre of mass in the middle. */
 function asMnist(image, model) {
   const pixels = new Uint8Array(model.width * model.height);
@@ -38,13 +59,47 @@ function asMnist(image, model) {
   const ink = inkOfLevels(page);
   const box = cutOut(page, ink);
   if (box === null) return pixels;
-  const scale = BOX * Math.min(model.height / box.height, model.width / box.width);
-  const [width, height] = [box.width, box.height].map((side) => Math.max(1, roundHalfEven(scale * side)));
-  const digit = resize(box, width, height);
+  const digit = scaled(box, model);
   const mass = massOf(digit);
   if (mass === null) return pixels;
   const start = (side, length, centre) => Math.max(0, Math.min(side - length, roundHalfEven(side / 2 - centre)));
-  return paste(pixels, model, digit, start(model.width, width, mass.x), start(model.height, height, mass.y));
+  return paste(pixels, model, digit, start(model.width, digit.width, mass.x), start(model.height, digit.height, mass.y));
+}
+
+/** The digit in its final size, at full contrast, its strokes at least as wide as MNIST's thin ones. */
+function scaled(box, model) {
+  const digit = stretched(resizedBox(box, model, 1));
+  const widening = roundHalfEven(((PEN - strokeWidth(digit)) * FINE) / 2);
+  if (widening < 1) return digit;
+  const fine = expand(stretched(resizedBox(box, model, FINE)), widening);
+  return stretched(resizedBox(maxFilter(fine, widening), model, 1));
+}
+
+function resizedBox(box, model, fineness) {
+  const scale = BOX * fineness * Math.min(model.height / box.height, model.width / box.width);
+  const [width, height] = [box.width, box.height].map((side) => Math.max(1, roundHalfEven(scale * side)));
+  return resize(box, width, height);
+}
+
+/** Full contrast. */
+function stretched(digit) {
+  const strongest = Math.max(1, range(digit.grey)[1]);
+  return { ...digit, grey: digit.grey.map((value) => Math.floor((value * 510 + strongest) / (2 * strongest))) };
+}
+
+/** Mean width of the strokes in pixels: twice the ink over the length of its outline. */
+function strokeWidth(digit) {
+  const { grey, width, height } = expand(digit, 1);
+  let [ink, outline] = [0, 0];
+  for (let y = 0; y < height; y += 1) {
+    for (let x = 0; x < width; x += 1) {
+      const value = grey[y * width + x];
+      ink += value;
+      if (x > 0) outline += Math.abs(value - grey[y * width + x - 1]);
+      if (y > 0) outline += Math.abs(value - grey[(y - 1) * width + x]);
+    }
+  }
+  return ((8 / Math.PI) * ink) / Math.max(1, outline);
 }
 
 /** How much ink each of the 256 grey levels is, 0 to 1: 0 is the ground with its border's noise. */

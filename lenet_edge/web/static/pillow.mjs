@@ -1,4 +1,4 @@
-// Three of Pillow's operations on grey images, bit for bit (libImaging Resample.c, Reduce.c, BoxBlur.c), so that the page
+// Four of Pillow's operations on grey images, bit for bit (libImaging Resample.c, Reduce.c, BoxBlur.c, RankFilter.c), so that the page
 // and Python make the same pixels of an image. An image is { grey: Uint8Array [height * width], width, height }.
 
 const PRECISION = 2 ** 22; // of Resample.c's fixed-point coefficients
@@ -45,6 +45,33 @@ function blurRows({ grey, width, height }) {
     }
   }
   return { grey: out, width, height };
+}
+
+/** ImageFilter.MaxFilter(2 * reach + 1): the greatest of a square around each pixel; edges are repeated. */
+export function maxFilter(image, reach) {
+  return transpose(greatestOfRows(transpose(greatestOfRows(image, reach)), reach));
+}
+
+function greatestOfRows({ grey, width, height }, reach) {
+  const out = new Uint8Array(grey.length);
+  for (let row = 0; row < grey.length; row += width) {
+    for (let x = 0; x < width; x += 1) {
+      for (let i = Math.max(x - reach, 0); i <= Math.min(x + reach, width - 1); i += 1) {
+        if (grey[row + i] > out[row + x]) out[row + x] = grey[row + i];
+      }
+    }
+  }
+  return { grey: out, width, height };
+}
+
+/** ImageOps.expand: a border of zeros. */
+export function expand(image, border) {
+  const [width, height] = [image.width + 2 * border, image.height + 2 * border];
+  const grey = new Uint8Array(width * height);
+  for (let y = 0; y < image.height; y += 1) {
+    grey.set(image.grey.subarray(y * image.width, (y + 1) * image.width), (y + border) * width + border);
+  }
+  return { grey, width, height };
 }
 
 /** Python's round: halves to the even neighbour. */
