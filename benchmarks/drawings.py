@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lenet_edge.data.datasets import load_dataset, split_indices
+from lenet_edge.data.datasets import load_dataset
+from lenet_edge.data.image_data import split_indices
 from lenet_edge.evaluation.statistics import wilson_interval
 from lenet_edge_runtime import Classifier
 

@@ -121,7 +121,7 @@ def _scaled(box: Image.Image, spec: ModelSpec) -> Image.Image:
     """The digit in its final size, at full contrast, its strokes at least as wide as MNIST's thin ones."""
     digit = _stretched(_resized(box, spec, 1))
     widening = round((PEN - _stroke_width(digit)) * FINE / 2)
-    if widening < 1:
+    if widening < 1 or digit.getextrema() == (0, 0):
         return digit
     fine = ImageOps.expand(_stretched(_resized(box, spec, FINE)), widening)
     return _stretched(_resized(fine.filter(ImageFilter.MaxFilter(2 * widening + 1)), spec, 1))

@@ -70,7 +70,7 @@ function asMnist(image, model) {
 function scaled(box, model) {
   const digit = stretched(resizedBox(box, model, 1));
   const widening = roundHalfEven(((PEN - strokeWidth(digit)) * FINE) / 2);
-  if (widening < 1) return digit;
+  if (widening < 1 || range(digit.grey)[1] === 0) return digit;
   const fine = expand(stretched(resizedBox(box, model, FINE)), widening);
   return stretched(resizedBox(maxFilter(fine, widening), model, 1));
 }
