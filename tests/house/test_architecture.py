@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from shape import file_lengths, function_lengths, imported_modules, modules, room_of
+
 ROOT = Path(__file__).parents[2]
 STOREYS = {
     "lenet_edge": ROOT / "lenet_edge",
@@ -37,28 +39,20 @@ PUBLIC = {
 }  # fmt: skip
 
 
-def imported_modules(file: Path) -> set[str]:
-    """Dotted names; a name imported from a package counts as a module of it, for it may be one."""
-    modules: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: relative imports hide the storey"
-            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return modules
+MAX_FILE, MAX_FUNCTION = 300, 60  # lines; a function's without its signature
+
+
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
 
 
 def imported_packages(file: Path) -> set[str]:
-    return {module.partition(".")[0] for module in imported_modules(file)}
+    return {module.partition(".")[0] for module in imported_modules(parsed(file))}
 
 
-def room_of(file: Path) -> str:
-    return file.relative_to(STOREYS["lenet_edge"]).with_suffix("").parts[0]
-
-
-def files_of_rooms() -> list[Path]:
-    return [file for file in sorted(STOREYS["lenet_edge"].rglob("*.py")) if room_of(file) != "__init__"]
+def files_of(room: str) -> list[Path]:
+    files = sorted(STOREYS["lenet_edge"].rglob("*.py"))
+    return [file for file in files if room_of(file.relative_to(ROOT)) == room]
 
 
 @pytest.mark.parametrize("storey", STOREYS)
@@ -70,10 +64,10 @@ def test_imports_run_downward(storey: str) -> None:
 
 
 def test_every_room_is_on_the_list_and_says_what_lives_there() -> None:
-    files = files_of_rooms()
-    assert {room_of(file) for file in files} == set(ROOMS)
-    heads = {file.parent / "__init__.py" for file in files} - {STOREYS["lenet_edge"] / "__init__.py"}
-    assert [head for head in heads if not ast.get_docstring(ast.parse(head.read_text(encoding="utf-8")))] == []
+    found = {room_of(file) for file in modules(ROOT, "lenet_edge")} - {"__init__"}
+    assert found == set(ROOMS)
+    heads = [file for file in STOREYS["lenet_edge"].rglob("__init__.py") if not ast.get_docstring(parsed(file))]
+    assert heads == []
 
 
 def test_contributing_maps_the_rooms() -> None:
@@ -86,13 +80,17 @@ def test_contributing_maps_the_rooms() -> None:
 def test_rooms_import_downward(room: str) -> None:
     upward = {
         f"{file.name} imports {module}"
-        for file in files_of_rooms()
-        if room_of(file) == room
-        for module in imported_modules(file)
+        for file in files_of(room)
+        for module in imported_modules(parsed(file))
         if module.startswith("lenet_edge.") and (other := module.split(".")[1]) in ROOMS
         if ROOMS.index(other) > ROOMS.index(room)
     }
     assert upward == set()
+
+
+def test_no_file_and_no_function_is_longer_than_one_subject_needs() -> None:
+    assert [where for lines, where in file_lengths(ROOT) if lines > MAX_FILE] == []
+    assert [where for lines, where in function_lengths(ROOT) if lines > MAX_FUNCTION] == []
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -100,7 +98,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     for storey, folder in STOREYS.items():
         for file in sorted(folder.rglob("*.py")):
             name = ".".join((storey, *file.relative_to(folder).with_suffix("").parts)).removesuffix(".__init__")
-            graph[name] = imported_modules(file)
+            graph[name] = imported_modules(parsed(file))
     known = {name: {_module(target, graph) for target in targets} - {name, None} for name, targets in graph.items()}
     graphlib.TopologicalSorter(known).prepare()  # raises CycleError with the circle
 
