@@ -1,6 +1,8 @@
 """The command line: one app, its commands, and the one door through which errors leave."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +24,9 @@ from lenet_edge.commands import (
     verify,
 )
 from lenet_edge_runtime.errors import LenetEdgeError
+from lenet_edge_runtime.printable import printable
+
+UsageError: Any = typer.BadParameter.__bases__[0]  # which Typer does not give by a name of its own
 
 # Packages of the `train` extra, as they are imported.
 TRAIN_PACKAGES = {
@@ -40,10 +45,16 @@ TRAIN_PACKAGES = {
 class ErrorDoor(TyperGroup):
     """Turns our errors, and those of the file system, into one line on stderr and an exit code."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the command line; what it quotes of it is printable."""
+        with _printable_usage_errors():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; here, and not around the app, so that tests see what a user sees."""
         try:
-            return super().invoke(ctx)
+            with _printable_usage_errors():
+                return super().invoke(ctx)
         except LenetEdgeError as error:
             _fail(str(error), error.exit_code)
         except ModuleNotFoundError as error:
@@ -63,8 +74,18 @@ class ErrorDoor(TyperGroup):
             _fail("interrupted", 130)
 
 
+@contextlib.contextmanager
+def _printable_usage_errors() -> Iterator[None]:
+    """Typer prints usage errors itself, with the words of the command line as they are."""
+    try:
+        yield
+    except UsageError as error:
+        error.message = printable(" ".join(error.message.split()))
+        raise
+
+
 def _fail(message: str, exit_code: int) -> None:
-    print("lenet-edge: error: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201
+    print("lenet-edge: error: " + printable(" ".join(message.split())), file=sys.stderr)  # noqa: T201
     raise typer.Exit(exit_code)
 
 

@@ -1,6 +1,5 @@
 """What commands show: tables for people and one JSON document for machines on stdout, all else on stderr."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -8,31 +7,38 @@ from typing import Any
 
 import typer
 
+from lenet_edge_runtime.printable import printable, to_json
+
 WIDTH = 160  # of tables that go into a file or a pipe
 
 
 def print_json(document: Any) -> None:
     """Print the command's one JSON document; dataclasses become objects, paths text."""
-    typer.echo(json.dumps(document, default=_plain, indent=2, ensure_ascii=False))
+    typer.echo(to_json(document, default=_plain, indent=2))
 
 
 def say(message: str) -> None:
-    """Print one line to stderr."""
-    typer.echo(message, err=True)
+    """Print one line to stderr, whatever the names in it hold."""
+    typer.echo(printable(message), err=True)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; the first column is text, the others are figures. Too wide for the terminal: one block a row."""
+    """Print a table; the first column is text, the others are figures. Too wide for the terminal: one block a row.
+
+    Names in it may hold anything: what would steer a terminal is shown as its escape.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
+    title, columns = printable(title), [printable(column) for column in columns]
+    rows = [[printable(cell) for cell in row] for row in rows]
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index else "left")
     for row in rows:
         table.add_row(*row)
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = WIDTH
     natural = console.measure(table, options=console.options.update(max_width=10_000)).maximum
@@ -45,11 +51,6 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 def _block(columns: Sequence[str], row: Sequence[str]) -> str:
     width = max(map(len, columns[1:]))
     return "\n".join([row[0], *(f"  {name:<{width}}  {cell}" for name, cell in zip(columns[1:], row[1:], strict=True))])
-
-
-def printable(text: str) -> str:
-    """Text on one line, without the escape sequences that steer a terminal: names of files may hold any."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def percent(fraction: float, digits: int = 2) -> str:

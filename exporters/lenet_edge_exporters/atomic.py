@@ -16,8 +16,11 @@ from pathlib import Path
 def staged(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; what was written there takes `path`'s name when the block succeeds.
 
-    When the block raises, the temporary file is removed and whatever stood at `path` is untouched.
+    When the block raises, the temporary file is removed and whatever stood at `path` is untouched. Raises OSError where
+    `path` is a folder, a pipe or a device: renaming over /dev/stdout would put a file in its place.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is there, and no regular file that could be replaced", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
     os.close(handle)

@@ -21,6 +21,7 @@ from lenet_edge_exporters.export_job import ExportJob, LoadedModel, Measurement
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.classifier import SPEC_MARK
 from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.reading import read_bytes
 from lenet_edge_runtime.sessions import read_model
 from lenet_edge_runtime.spec import PREFIX
 
@@ -154,9 +155,9 @@ def write_content(path: Path, content: Content) -> None:
 def read_content(path: Path) -> Content:
     """The bytes of an exported file, or of a folder's files by their names: of those that the format writes there."""
     if not path.is_dir():
-        return path.read_bytes()
+        return read_bytes(path)
     files = (path / name for name in format_of(path).files)
-    return {file.name: file.read_bytes() for file in files if file.is_file()}
+    return {file.name: read_bytes(file) for file in files if file.is_file()}
 
 
 def size_of(content: Content) -> int:
@@ -220,6 +221,8 @@ def open_file(path: Path, threads: int = 1, *, verify: bool = True) -> tuple[str
     if not path.exists():
         raise ModelFileError(f"{path} does not exist: give the path of an exported model")
     row = format_of(path)
+    if not path.is_dir():
+        read_model(path)  # whatever opens it by its path meets a regular file
     if verify and row.seal:
         _check_seal(path, read_model(path))
     model = row.load(path, threads)

@@ -2,6 +2,7 @@
 
 import json
 
+from lenet_edge_runtime.printable import printable
 from lenet_edge_runtime.proof import KNOWN_ANSWERS
 from lenet_edge_runtime.spec import PREFIX, InputType, ModelSpec
 
@@ -47,7 +48,7 @@ def _with_torch(loaded: str, spec: ModelSpec, input_type: InputType) -> list[str
         "import numpy as np",
         "import torch",
         "",
-        f"labels = {json.dumps(list(spec.labels), ensure_ascii=False)}",
+        f"labels = {printable(json.dumps(list(spec.labels), ensure_ascii=False))}",
         f"model = {loaded}",
         f'pixels = np.load("images.npy")  # yours: {_layout(spec)}',
         *_normalisation(spec, input_type),

@@ -4,7 +4,6 @@ Filled from the run's record and from what was measured of each file as it was e
 The fields of the head: https://huggingface.co/docs/hub/model-cards.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs.record import RunRecord
 from lenet_edge_exporters import FORMATS, Artifact, atomic
 from lenet_edge_runtime.host import installed_versions
+from lenet_edge_runtime.printable import code_span, markdown_text, to_json
+from lenet_edge_runtime.reading import read_bytes
 from lenet_edge_runtime.spec import InputType, ModelSpec
 
 MARK = "<!-- Written by `lenet-edge export`, which writes it anew at every export into this folder. -->"
@@ -34,7 +35,7 @@ POLARITIES = {
 def write(folder: Path, record: RunRecord, artifacts: Sequence[Artifact], input_type: InputType = "uint8") -> Path:
     """Write the card of these files into their folder; return its path, MODEL_CARD.md beside a README.md not ours."""
     path = folder / "README.md"
-    if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+    if path.exists() and MARK.encode() not in read_bytes(path):
         path = folder / "MODEL_CARD.md"
     atomic.write_text(path, render(record, artifacts, input_type))
     return path
@@ -51,7 +52,7 @@ def render(record: RunRecord, artifacts: Sequence[Artifact], input_type: InputTy
         "How it was trained": _training(record),
         "Limits": _limits(record, artifacts),
     }
-    text = [_head(record, artifacts), MARK, "", f"# {_name(record)}", ""]
+    text = [_head(record, artifacts), MARK, "", f"# {markdown_text(_name(record))}", ""]
     for heading, lines in sections.items():
         text += [f"## {heading}", "", *lines, ""]
     return "\n".join(text).rstrip() + "\n"
@@ -81,24 +82,24 @@ def _head(record: RunRecord, artifacts: Sequence[Artifact]) -> str:
         "tags:",
         *(f"- {tag}" for tag in dict.fromkeys(["lenet-edge", "lenet", *(item.format for item in artifacts)])),
         "datasets:",
-        f"- {json.dumps(dataset)}",
+        f"- {to_json(dataset)}",
         "metrics:",
         "- accuracy",
         "model-index:",
-        f"- name: {json.dumps(_name(record))}",
+        f"- name: {to_json(_name(record))}",
         "  results:",
         "  - task:",
         "      type: image-classification",
         "    dataset:",
-        f"      type: {json.dumps(dataset)}",
-        f"      name: {json.dumps(_title(record.dataset))}",
+        f"      type: {to_json(dataset)}",
+        f"      name: {to_json(_title(record.dataset))}",
         "      split: test",
         "    metrics:",
     ]
     for artifact in artifacts:
         lines += [
             "    - type: accuracy",
-            f"      name: {json.dumps('Accuracy of ' + artifact.path.name)}",
+            f"      name: {to_json('Accuracy of ' + artifact.path.name)}",
             f"      value: {_card(artifact)['accuracy']}",
         ]
     return "\n".join([*lines, "---"])
@@ -109,7 +110,7 @@ def _purpose(record: RunRecord) -> list[str]:
     colour = "grey" if spec.channels == 1 else "RGB"
     return [
         f"{_NETWORKS[recipe.model.architecture]}, {record.metrics['parameters']:,} parameters, after the recipe "
-        f"`{recipe.name}` of lenet-edge ({recipe.source}).",
+        f"{code_span(recipe.name)} of lenet-edge ({markdown_text(recipe.source)}).",
         f"It gives a {colour} image of {spec.width} x {spec.height} pixels one of {len(spec.labels)} labels, on any "
         f"device that onnxruntime or PyTorch runs on.",
         f"It was trained on {_title(record.dataset)} and is meant for images like those.",
@@ -132,7 +133,7 @@ def _contract(spec: ModelSpec, input_type: InputType) -> list[str]:
         taken,
         f"- Polarity: {POLARITIES[spec.polarity]}.",
         "- Output `logits`: float32 [batch, classes]; the ONNX and ORT files give `probabilities` too.",
-        f"- Labels, in the order of the logits: `{json.dumps(list(spec.labels), ensure_ascii=False)}`.",
+        f"- Labels, in the order of the logits: {code_span(to_json(list(spec.labels)))}.",
     ]
 
 
@@ -152,8 +153,8 @@ def _measurements(record: RunRecord, artifacts: Sequence[Artifact]) -> list[str]
     card = _card(artifacts[0])
     unseen = "calibration" if record.status == "imported" else "training or calibration"
     lines = [
-        f"Each file, reloaded from disk, on all {card['images']:,} images of the test set of `{card['dataset']}`, "
-        f"which took no part in {unseen}.",
+        f"Each file, reloaded from disk, on all {card['images']:,} images of the test set of "
+        f"{code_span(card['dataset'])}, which took no part in {unseen}.",
         f"The PyTorch model is right on {percent(card['pytorch_accuracy'])} of them.",
         "Agreement: how often a file gives the PyTorch model's class. Drop: PyTorch's accuracy minus the file's on the",
         "same images, in percentage points; a file passes when the upper end of the drop's interval is at most "
@@ -202,18 +203,18 @@ def _optimizer(recipe: Recipe) -> str:
 def _training(record: RunRecord) -> list[str]:
     recipe = record.recipe
     lines = [
-        f"- Data: {_title(record.dataset)} (`{record.dataset}`); md5 of "
-        + ", ".join(f"`{name}` {md5}" for name, md5 in record.data_md5s.items()),
+        f"- Data: {_title(record.dataset)} ({code_span(record.dataset)}); md5 of "
+        + ", ".join(f"{code_span(name)} {markdown_text(md5)}" for name, md5 in record.data_md5s.items()),
     ]
     if record.status == "imported":
         lines += ["- The weights were trained elsewhere and imported; how is not known here."]
     else:
         lines += [
-            f"- Recipe `{recipe.name}`: {record.metrics.get('epochs', recipe.epochs)} epochs, batches of "
+            f"- Recipe {code_span(recipe.name)}: {record.metrics.get('epochs', recipe.epochs)} epochs, batches of "
             f"{recipe.batch_size}, {_optimizer(recipe)}, "
             f"weight decay {recipe.weight_decay}, label smoothing {recipe.label_smoothing}, "
             f"{'with' if recipe.augment else 'without'} augmentation",
-            f"- Seed {record.seed}, on {record.device} with {record.threads} thread(s)",
+            f"- Seed {record.seed}, on {markdown_text(record.device)} with {record.threads} thread(s)",
             f"- Accuracy on the held-out validation images: {percent(record.metrics['val_accuracy'])}",
         ]
     exported = installed_versions(("lenet-edge", "torch", "onnx", "onnxscript", "onnxruntime"))
@@ -225,7 +226,7 @@ def _training(record: RunRecord) -> list[str]:
 
 
 def _listed(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
+    return ", ".join(markdown_text(f"{name} {version}") for name, version in versions.items())
 
 
 def _limits(record: RunRecord, artifacts: Sequence[Artifact]) -> list[str]:

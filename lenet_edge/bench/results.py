@@ -10,6 +10,7 @@ from lenet_edge_exporters import atomic
 from lenet_edge_runtime.errors import ResultsError
 from lenet_edge_runtime.host import HARDWARE, is_busy
 from lenet_edge_runtime.latency import Ratio, unpaired_ratio
+from lenet_edge_runtime.reading import read_text
 
 SCHEMA = "lenet-edge bench 1"
 
@@ -35,7 +36,7 @@ class BenchResults:
     def read(cls, path: Path) -> "BenchResults":
         """Read what `write` wrote; raise ResultsError for anything else."""
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = json.loads(read_text(path))
             if document["schema"] != SCHEMA:
                 raise ValueError(f"its schema is {document['schema']!r}")
             return cls(
@@ -43,7 +44,9 @@ class BenchResults:
             )
         except FileNotFoundError:
             raise ResultsError(f"{path} does not exist: write one by 'lenet-edge bench --out {path}'") from None
-        except (KeyError, TypeError, ValueError) as error:
+        except OSError as error:
+            raise ResultsError(f"{path} cannot be read ({error.strerror}): give what --out wrote") from None
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ResultsError(
                 f"{path} is not the results of a measurement ({type(error).__name__}: {error}); "
                 f"write one by 'lenet-edge bench --out {path}'"

@@ -8,6 +8,7 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.options import JsonOption
+from lenet_edge_runtime.printable import printable
 from lenet_edge_runtime.spec import PREFIX
 
 NAME = "info"
@@ -92,9 +93,9 @@ def _print(document: dict[str, Any]) -> None:
     card = metadata.get("card", {})
     cards = {f"card: {key}": value for key, value in card.items()} if isinstance(card, dict) else {"card": card}
     lines += [[key, _line(value)] for key, value in cards.items()]
-    width = max(len(console.printable(key)) for key, _ in lines)
+    width = max(len(printable(key)) for key, _ in lines)
     for key, value in lines:
-        typer.echo(f"{console.printable(key):<{width}}  {console.printable(value)}")
+        typer.echo(f"{printable(key):<{width}}  {printable(value)}")
 
 
 def _line(value: Any) -> str:

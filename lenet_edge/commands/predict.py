@@ -102,7 +102,7 @@ class _Count:
             self.images += 1
             if isinstance(answer, ImageError):
                 self.failed += 1
-                console.say(f"lenet-edge: error: {console.printable(str(answer))}")
+                console.say(f"lenet-edge: error: {answer}")
             else:
                 yield path, answer
             tick(self.images, self.failed)

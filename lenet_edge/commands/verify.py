@@ -162,7 +162,7 @@ def _print_evidence(found: list[Any]) -> None:
     )
     for item in found:
         if item.remark:
-            console.say(f"{console.printable(item.path)}: {item.remark}")
+            console.say(f"{item.path}: {item.remark}")
 
 
 def describe_answers(proof: Any) -> str:

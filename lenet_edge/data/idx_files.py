@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.data.source import Source
 from lenet_edge_runtime.errors import DataError
+from lenet_edge_runtime.reading import read_bytes
+
+IDX_BYTES = 64 * 2**20  # the largest of the official files has 26 MB
 
 
 def load_idx(row: Source, folders: list[Path]) -> ImageData:
@@ -65,7 +68,10 @@ def _download(row: Source, folders: list[Path]) -> Path:
 
 def _read_idx(path: Path, md5: str) -> NDArray[np.uint8]:
     """Read an IDX file of bytes (magic 00 00 08 ndim, big-endian sizes, then the data), gzip-compressed."""
-    content = path.read_bytes()
+    try:
+        content = read_bytes(path, IDX_BYTES)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); copy it anew") from None
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:
         raise DataError(

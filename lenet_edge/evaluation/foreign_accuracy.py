@@ -1,7 +1,6 @@
 """Classifiers of other tools: their labels and their accuracy. Needs no torch."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.statistics import wilson_interval
 from lenet_edge_runtime.errors import DataError
 from lenet_edge_runtime.foreign_classifier import ForeignClassifier
+from lenet_edge_runtime.reading import read_text
 
 FORMAT = "foreign"  # in tables and JSON, where a file of ours has its format's name
 
@@ -30,7 +30,7 @@ def read_labels(text: str) -> tuple[str, ...]:
     if "," in text:
         return tuple(label.strip() for label in text.split(","))
     try:
-        lines = Path(text).read_text(encoding="utf-8").splitlines()
+        lines = read_text(text).splitlines()
     except (OSError, ValueError) as error:
         raise DataError(
             f"--labels takes labels by commas or a text file with one a line; {text!r} is neither ({error})"

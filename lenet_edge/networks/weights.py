@@ -1,5 +1,6 @@
 """Weights from elsewhere: a state_dict whose tensors match a known model in order and shape, whatever its keys are."""
 
+import io
 import pickle
 from collections import Counter
 from collections.abc import Mapping
@@ -7,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from lenet_edge.networks.models import PartialConvolution
 from lenet_edge_runtime.errors import WeightsError
+from lenet_edge_runtime.reading import read_bytes
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which trainers keep the state_dict
 SUFFIXES = (".pth", ".pt", ".safetensors")
@@ -44,9 +45,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} is not a weights file: expected one of {', '.join(SUFFIXES)}")
     try:
         content: Any = (
-            load_file(path)
+            load(read_bytes(path))
             if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
+            else torch.load(io.BytesIO(read_bytes(path)), map_location="cpu", weights_only=True)
         )
     except FileNotFoundError:
         raise WeightsError(f"{path} does not exist: give the path of a state_dict") from None
@@ -55,8 +56,11 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than tensors (a pickle that wants to run code) and was not loaded; "
             f"save the weights alone: torch.save(model.state_dict(), 'weights.pth')"
         ) from None
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"{path} is damaged or no weights file ({' '.join(str(error).split())[:160]})") from None
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror}): give the path of a state_dict") from None
+    except Exception as error:  # of damaged bytes torch's reader raises whatever the part that met them raises
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise WeightsError(f"{path} is damaged or no weights file ({reason})") from None
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

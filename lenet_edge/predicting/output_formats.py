@@ -1,14 +1,12 @@
 """How `lenet-edge predict` writes its answers: each format as lines of text, made one answer at a time."""
 
-import csv
-import io
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from lenet_edge.console import percent, printable
+from lenet_edge.console import percent
 from lenet_edge_runtime.classifier import Prediction
+from lenet_edge_runtime.printable import csv_row, printable, to_json
 
 Answers = Iterable[tuple[Path, Prediction]]
 
@@ -22,16 +20,10 @@ def as_text(answers: Answers) -> Iterator[str]:
 
 
 def as_csv(answers: Answers) -> Iterator[str]:
-    """A head and one row an image (RFC 4180, but for bare newlines)."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    yield buffer.getvalue()
+    """A head and one row an image, no text of which is a formula to a spreadsheet: see `csv_row`."""
+    yield csv_row(COLUMNS)
     for path, found in answers:
-        buffer.seek(0)
-        buffer.truncate()
-        writer.writerow((path_text(path), found.label, found.index, found.probability, str(found.inverted).lower()))
-        yield buffer.getvalue()
+        yield csv_row((path_text(path), found.label, found.index, found.probability, str(found.inverted).lower()))
 
 
 def as_json_lines(answers: Answers) -> Iterator[str]:
@@ -55,4 +47,4 @@ def path_text(path: Path) -> str:
 
 
 def _object(path: Path, prediction: Prediction) -> str:
-    return json.dumps({"path": path_text(path), **vars(prediction)}, ensure_ascii=False)
+    return to_json({"path": path_text(path), **vars(prediction)})

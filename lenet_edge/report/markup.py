@@ -2,8 +2,9 @@
 
 import html
 
+from lenet_edge_runtime.printable import printable
+
 VOID = frozenset({"img", "meta"})  # the elements used here that have no end tag
-_CONTROLS = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160)), "\ufffd")
 
 
 class Markup(str):
@@ -37,11 +38,10 @@ def join(*children: Content) -> Markup:
 
 
 def escape(text: Content) -> Markup:
-    """Plain text as HTML; control characters and halves of surrogate pairs become U+FFFD."""
+    """Plain text as HTML; characters without a shape (controls, U+202E and its kin) are shown as their escapes."""
     if isinstance(text, Markup):
         return text
-    clean = str(text).translate(_CONTROLS).encode("utf-8", "replace").decode("utf-8")
-    return Markup(html.escape(clean))
+    return Markup(html.escape(printable(str(text))))
 
 
 def _number(value: str | float) -> str:

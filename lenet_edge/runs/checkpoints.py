@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from lenet_edge_exporters import atomic
 from lenet_edge_runtime.errors import RunError, WeightsError
+from lenet_edge_runtime.reading import check_regular, read_bytes
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def save_state(path: Path, state: TrainingState) -> None:
 def load_state(path: Path) -> TrainingState:
     """Read a checkpoint; raise RunError where it is missing or damaged."""
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, Any] = file.metadata() or {}
             return TrainingState(json.loads(metadata["epoch"]), {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 - no dict
@@ -60,7 +62,7 @@ def save_weights(path: Path, net: nn.Module) -> None:
 def load_weights(path: Path, net: nn.Module) -> None:
     """Read weights that `save_weights` wrote into `net`; raise WeightsError where they are damaged or do not fit."""
     try:
-        tensors = load_file(path)
+        tensors = load(read_bytes(path))
         net.load_state_dict({key.removeprefix("net."): value for key, value in tensors.items()})
     except (SafetensorError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]

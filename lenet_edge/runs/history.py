@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import atomic
 from lenet_edge_runtime.errors import RunError
+from lenet_edge_runtime.reading import read_text
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,10 @@ class Epoch:
 def read_history(run: Run) -> list[Epoch]:
     """The rows of history.csv; raises RunError where it is missing or damaged."""
     try:
-        with run.history_path.open(encoding="utf-8", newline="") as file:
-            return [
-                Epoch(epoch=int(row.pop("epoch")), **{key: float(value) for key, value in row.items()})
-                for row in csv.DictReader(file)
-            ]
+        return [
+            Epoch(epoch=int(row.pop("epoch")), **{key: float(value) for key, value in row.items()})
+            for row in csv.DictReader(io.StringIO(read_text(run.history_path)))
+        ]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise RunError(f"{run.history_path} is missing or damaged ({error!r}); train again") from None
 

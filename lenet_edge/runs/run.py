@@ -22,6 +22,7 @@ from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.record import RunRecord
 from lenet_edge_exporters import atomic
 from lenet_edge_runtime.errors import RunError
+from lenet_edge_runtime.reading import read_text
 
 RUNS = Path("runs")
 
@@ -71,7 +72,7 @@ class Run:
     def read(self) -> RunRecord:
         """Read the record; raise RunError where there is none or it is damaged."""
         try:
-            return RunRecord.from_json(self.record_path.read_text(encoding="utf-8"))
+            return RunRecord.from_json(read_text(self.record_path))
         except FileNotFoundError:
             raise RunError(f"{self.folder} is not a run folder: it has no run.json; see 'lenet-edge train'") from None
         except NotADirectoryError:
@@ -107,7 +108,7 @@ class Run:
         if not self._local_path.is_file():
             return record.dataset
         try:
-            return str(json.loads(self._local_path.read_text(encoding="utf-8"))["dataset"])
+            return str(json.loads(read_text(self._local_path))["dataset"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{self._local_path}, which says where the run's images lie, is damaged ({error!r}); "

@@ -1,7 +1,5 @@
 """What a study leaves behind: its document, tables and pictures."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +9,7 @@ from lenet_edge.studies.plots import draw_accuracies, draw_study_curves
 from lenet_edge.studies.results import Results, counted, describe
 from lenet_edge.studies.studies import Member, Study
 from lenet_edge_exporters import atomic
+from lenet_edge_runtime.printable import csv_row
 
 
 def conclude(study: Study, members: Sequence[Member]) -> dict[str, Any]:
@@ -28,9 +27,4 @@ def conclude(study: Study, members: Sequence[Member]) -> dict[str, Any]:
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return text.getvalue()
+    return "".join([*map(csv_row, rows[:1]), *(csv_row(row.values()) for row in rows)])  # keys, then values

@@ -13,6 +13,7 @@ from lenet_edge_exporters import atomic
 from lenet_edge_runtime import ModelSpec
 from lenet_edge_runtime.errors import ModelFileError, WebError
 from lenet_edge_runtime.proof import CARD, KNOWN_ANSWERS, KnownAnswers
+from lenet_edge_runtime.reading import read_bytes
 from lenet_edge_runtime.spec import PREFIX, input_type_of
 
 MANIFEST = "files.json"  # the SHA-256 of every file of the folder but itself
@@ -150,7 +151,7 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 def _former_files(folder: Path) -> set[str]:
     """The files of the page that lies in `folder`; names that would lead out of it are none of ours."""
     try:
-        names = json.loads((folder / MANIFEST).read_bytes())
+        names = json.loads(read_bytes(folder / MANIFEST))
     except FileNotFoundError:
         return set()
     except ValueError:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.printable import printable
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,5 @@ def _answer(child: "subprocess.CompletedProcess[bytes]", names: str) -> tuple[di
         how = signal.Signals(-child.returncode).name if child.returncode < 0 else f"exit code {child.returncode}"
         raise ModelFileError(f"{names} crashes onnxruntime ({how}): do not use it") from None
     if "error" in answer:
-        raise ModelFileError(_printable(answer["error"]))
+        raise ModelFileError(printable(answer["error"]))
     return answer, np.lib.format.read_array(stream, allow_pickle=False) if answer["array"] else None
-
-
-def _printable(text: str) -> str:
-    """One line without control characters: names within a file may hold a terminal's escape sequences."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -12,12 +12,14 @@ import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from lenet_edge_runtime.errors import ImageError
+from lenet_edge_runtime.reading import IMAGE_BYTES, opened
 from lenet_edge_runtime.spec import InputType, ModelSpec
 
 ImageSource = str | Path | bytes | Image.Image | NDArray[np.generic]
@@ -47,7 +49,9 @@ def read_image(source: ImageSource, channels: int) -> Image.Image:
         raise ImageError(f"an image is a path, a file's bytes, a PIL image or a NumPy array, got {type(source)}")
     try:
         with _QUIET(), contextlib.ExitStack() as stack:
-            image = source if isinstance(source, Image.Image) else stack.enter_context(_open(source))
+            if isinstance(source, str | Path):
+                source = stack.enter_context(_open(stack.enter_context(opened(source, IMAGE_BYTES))))
+            image = stack.enter_context(_open(io.BytesIO(source))) if isinstance(source, bytes) else source
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(
                     f"{name} has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}: scale it down first"
@@ -60,6 +64,8 @@ def read_image(source: ImageSource, channels: int) -> Image.Image:
         raise ImageError(f"{name} is a folder: give an image file, or a folder that holds some") from None
     except ImageError:
         raise
+    except OSError as error:
+        raise ImageError(f"{name} is not an image that can be read ({error.strerror or _first_line(error)})") from None
     except Exception as error:  # a dozen decoders, each of which raises what its parsing of damaged bytes raises
         raise ImageError(f"{name} is not an image that can be read ({_first_line(error)})") from None
 
@@ -114,8 +120,8 @@ class _Quiet:
 _QUIET = _Quiet()
 
 
-def _open(source: str | Path | bytes) -> Image.Image:
-    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else Path(source), formats=_decoders())
+def _open(source: IO[bytes]) -> Image.Image:
+    return Image.open(source, formats=_decoders())
 
 
 @cache

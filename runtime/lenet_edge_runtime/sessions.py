@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet_edge_runtime.errors import ModelFileError, ProviderError
+from lenet_edge_runtime.reading import read_bytes
 
 if TYPE_CHECKING:
     import onnxruntime
-
-MAX_MODEL_BYTES = 512 * 2**20
 
 
 def open_session(path: Path | str, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -77,15 +76,13 @@ def read_model(path: Path | str) -> bytes:
     """Read a model file whole; raise ModelFileError where there is none or it is too large."""
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_MODEL_BYTES:
-            raise ModelFileError(f"{path} is larger than {MAX_MODEL_BYTES // 2**20} MiB: not a model for this tool")
-        return path.read_bytes()
+        return read_bytes(path)
     except FileNotFoundError:
         raise ModelFileError(f"{path} does not exist: give the path of an exported model") from None
     except OSError as error:
-        raise ModelFileError(f"{path} cannot be read ({error.strerror})") from None
+        raise ModelFileError(f"{path} cannot be read ({error.strerror}): give the path of an exported model") from None
 
 
 def sha256_of(path: Path) -> str:
     """The file's SHA-256, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(path)).hexdigest()

@@ -260,7 +260,7 @@ def test_text_stands_out_from_the_paper(theme: str) -> None:
 
 def test_markup_escapes_what_is_no_markup() -> None:
     text = tag("p", "a < b & \x1b \ud800", tag("b", "c"), Markup("<i></i>"), None, class_='"x"', data_n=1.50)
-    assert text == '<p class="&quot;x&quot;" data-n="1.5">a &lt; b &amp; \ufffd ?<b>c</b><i></i></p>'
+    assert text == '<p class="&quot;x&quot;" data-n="1.5">a &lt; b &amp; \\x1b \\ud800<b>c</b><i></i></p>'
 
 
 def decoded(image: Markup) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -18,8 +18,10 @@ from lenet_edge_exporters.c.constants import declaration
 from lenet_edge_exporters.c.emitter import Program
 from lenet_edge_exporters.export_job import ExportJob
 from lenet_edge_exporters.integer_program import graph
+from lenet_edge_exporters.integer_program.program import UnsupportedError
 from lenet_edge_exporters.known_answers import OnnxLogits, answer_images
 from lenet_edge_runtime.host import installed_versions
+from lenet_edge_runtime.printable import code_span, printable, to_json
 from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
 from lenet_edge_runtime.spec import PREFIX
 
@@ -27,6 +29,9 @@ TEMPLATES = (
     "lenet.h", "lenet.c", "lenet_selftest.c", "lenet_metadata.c", "Makefile", "CMakeLists.txt", "README.md",
 )  # fmt: skip
 MEASURES = ("scratch_bytes", "constant_bytes", "macs")  # metadata of one inference
+LINE = 116  # characters of labels, behind an indent
+PIECE = 27  # bytes of a label a literal: 108 characters where each has to be written in octal
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_.,/+()")
 POLARITIES = {"light-on-dark": "light on dark", "dark-on-light": "dark on light", "any": "as the training images are"}
 
 
@@ -106,9 +111,9 @@ def _fields(job: ExportJob, made: Made) -> dict[str, str]:
         "WORK": str(program.work),
         "ACTIVATIONS": str(program.activations),
         "BODY": program.body,
-        "LABELS": _wrapped(", ".join(c_string(label) for label in job.spec.labels)),
+        "LABELS": c_strings(job.spec.labels),
         "LABELS_JSON": json.dumps(list(job.spec.labels)),
-        "LABEL_LIST": ", ".join(f"`{label}`" for label in job.spec.labels),
+        "LABEL_LIST": ", ".join(code_span(to_json(label)) for label in job.spec.labels),
         "IMAGES": str(len(answers.pixels)),
         "IMAGE_DATA": _numbers(answers.pixels),
         "ANSWER_DATA": _numbers(answers.logits.view(np.uint32), "0x{:08x}u"),
@@ -116,10 +121,28 @@ def _fields(job: ExportJob, made: Made) -> dict[str, str]:
     }
 
 
-def c_string(text: str) -> str:
-    """A C string literal of the text's UTF-8 bytes."""
-    plain = {ord(character) for character in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_.,/+()"}
-    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
+def c_strings(texts: Sequence[str]) -> str:
+    """C string literals by commas; lines are broken between literals and never within one."""
+    lines = [""]
+    for text in texts:
+        pieces = c_string(text)
+        for token in (*pieces[:-1], pieces[-1] + ","):
+            if len(lines[-1]) + 1 + len(token) > LINE:
+                lines.append("   ")
+            lines[-1] += f" {token}"
+    return "\n".join(lines).strip().removesuffix(",")
+
+
+def c_string(text: str) -> list[str]:
+    """A text's UTF-8 bytes as C string literals that follow one another, each short enough for a line.
+
+    Whatever is not a plain letter is written in octal: quotes, backslashes, the question marks of trigraphs, and the
+    end of a comment. Raises UnsupportedError for a text with a zero byte, which ends a string in C.
+    """
+    if "\0" in text:
+        raise UnsupportedError(f"the label {printable(text)} holds a zero byte, which ends a string in C: rename it")
+    escaped = [chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in text.encode()]
+    return [f'"{"".join(escaped[i : i + PIECE])}"' for i in range(0, max(1, len(escaped)), PIECE)]
 
 
 def _json(metadata: Mapping[str, Any]) -> bytes:

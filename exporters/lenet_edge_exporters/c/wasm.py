@@ -22,6 +22,7 @@ from lenet_edge_exporters.c import folder, toolchain
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.reading import read_bytes
 from lenet_edge_runtime.spec import PREFIX, ModelSpec, check_outputs
 
 FILES = MODULE, LOADER, METADATA = "lenet.wasm", "lenet.mjs", "lenet.json"
@@ -62,9 +63,9 @@ def is_sealed(files: Mapping[str, bytes]) -> bool:
 def read(path: Path) -> tuple[dict[str, bytes], dict[str, str]]:
     """A folder's files by name, and its metadata; raises ModelFileError for another folder."""
     try:
-        files = {name: (path / name).read_bytes() for name in FILES}
+        files = {name: read_bytes(path / name) for name in FILES}
         return files, dict(json.loads(files[METADATA]))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ModelFileError(f"{path} is no folder of the wasm export ({error})") from error
 
 

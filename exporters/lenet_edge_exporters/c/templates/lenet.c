@@ -11,7 +11,9 @@
 #include <string.h>
 
 @BODY@
-const char *const lenet_labels[LENET_CLASSES] = {@LABELS@};
+const char *const lenet_labels[LENET_CLASSES] = {
+    @LABELS@
+};
 
 int lenet_best(const float *logits)
 {
