@@ -7,7 +7,7 @@ To add a format: a module with `export(job) -> bytes` (or a mapping of file name
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,14 @@ def _compared(
             f"it was not written"
         )
     return agreement, difference
+
+
+def checked_names(names: Sequence[str]) -> list[str]:
+    """The names, each once; raises ValueError for one that no format has."""
+    for name in names:
+        if name not in FORMATS:
+            raise ValueError(f"no format is called {name!r}; choose {', '.join(FORMATS)}")
+    return list(dict.fromkeys(names))
 
 
 def format_of(path: Path) -> Format:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from lenet_edge.bench.memory import measure_memory
 from lenet_edge.evaluation.foreign_accuracy import FORMAT as FOREIGN
+from lenet_edge.runs.exported import PYTORCH, exported_files, run_of
+from lenet_edge.runs.finding import find_run
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import FORMATS, open_file
 from lenet_edge_exporters.export_job import LoadedModel
@@ -23,7 +26,6 @@ from lenet_edge_runtime.latency import Interval, Opener, Timing, measure, paired
 from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
 
 PACKAGES = ("lenet-edge", "torch", "onnxruntime", "numpy")
-PYTORCH = "pytorch"
 
 Api = Literal["run", "io-binding"]
 APIS: tuple[Api, ...] = get_args(Api)
@@ -102,6 +104,23 @@ def bench(
     else:
         _check_answers(files, run, pixels)
     return rows
+
+
+def contenders(
+    files: Sequence[Path] | None, run: Path | None = None, data_dir: Path | None = None
+) -> tuple[Run | None, list[Path], NDArray[np.uint8]]:
+    """What `bench` takes: the run beside whose PyTorch model files are timed, the files, and images.
+
+    Without files, all those of the run, or of the latest. The run is None where it is not here or torch is not
+    installed; only files that onnxruntime runs are taken then, with the images that they carry.
+    """
+    found = run_of(files[0], data_dir) if files and run is None else find_run(run, data_dir=data_dir)
+    chosen = list(files) if files else timeable(exported_files(found.run))  # type: ignore[union-attr]  # find_run found one
+    if found is not None and find_spec("torch"):
+        return found.run, chosen, found.data.test_pixels[:1000]
+    if not files:
+        chosen = [path for path in chosen if format_of(path).backend == "onnxruntime"]
+    return None, chosen, known_images(chosen)
 
 
 def timeable(files: Sequence[Path]) -> list[Path]:

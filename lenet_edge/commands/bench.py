@@ -1,6 +1,5 @@
 """`lenet-edge bench`."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +57,7 @@ def run(
     Example: lenet-edge bench --batch 1,64
     """
     batches, thread_counts = _counts("--batch", batch), _counts("--threads", threads)
-    from lenet_edge.bench.measuring import APIS, BenchPlan, bench, bench_foreign, describe_bench_host
+    from lenet_edge.bench.measuring import APIS, BenchPlan, bench, bench_foreign, contenders, describe_bench_host
     from lenet_edge.bench.results import BenchResults
 
     if api not in APIS:
@@ -76,7 +75,7 @@ def run(
     if foreign := open_foreign(files or [], labels, mean, std, time_limit):
         rows = bench_foreign(foreign, batches=batches, threads=thread_counts, plan=plan)
     else:
-        found, chosen, images = _contenders(files, run, data_dir)
+        found, chosen, images = contenders(files, run, data_dir)
         if self_test:
             return _self_test(chosen, images, batches, thread_counts, plan, host, as_json)
         rows = bench(chosen, found, images, batches=batches, threads=thread_counts, plan=plan)
@@ -88,22 +87,6 @@ def run(
 
         draw_bench(rows, host, plot)
     return _show(results, earlier, as_json)
-
-
-def _contenders(files: list[Path] | None, run: Path | None, data_dir: Path | None) -> tuple[Any, list[Path], Any]:
-    """The run beside whose PyTorch model files are timed (None without it or torch), the files, and images."""
-    from lenet_edge.bench.measuring import known_images, timeable
-    from lenet_edge.runs.exported import exported_files, run_of
-    from lenet_edge.runs.finding import find_run
-    from lenet_edge_exporters.formats import format_of
-
-    found = run_of(files[0], data_dir) if files and run is None else find_run(run, data_dir=data_dir)
-    chosen = files or timeable(exported_files(found.run))  # type: ignore[union-attr]  # without files find_run found one
-    if found is not None and find_spec("torch"):
-        return found.run, chosen, found.data.test_pixels[:1000]
-    if not files:
-        chosen = [path for path in chosen if format_of(path).backend == "onnxruntime"]
-    return None, chosen, known_images(chosen)
 
 
 def _self_test(

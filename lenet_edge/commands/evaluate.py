@@ -1,6 +1,5 @@
 """`lenet-edge evaluate`."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,71 +47,32 @@ def run(
     Example: lenet-edge evaluate lenet5-mnist.int8.onnx --dataset mnist
     """
     from lenet_edge.evaluation.evaluation import evaluate
+    from lenet_edge.evaluation.subjects import file_subject, is_file, run_subject
+    from lenet_edge.runs.finding import find_run
 
-    foreign = open_foreign([model] if model else [], labels, mean, std, time_limit)
-    if foreign:
-        name, format_name, opened, spec, data = _open_foreign(foreign[0], dataset, data_dir)
-    elif model is not None and _is_file(model):
-        name, format_name, opened, spec, data = _open_file(model, dataset, data_dir)
+    if foreign := open_foreign([model] if model else [], labels, mean, std, time_limit):
+        subject = _foreign_subject(foreign[0], dataset, data_dir)
+    elif model is not None and is_file(model):
+        subject = file_subject(model, dataset, data_dir)
     else:
-        name, format_name, opened, spec, data = _open_run(model, dataset, data_dir)
-    result = evaluate(opened, spec, data, name=name, format_name=format_name, mistakes=mistakes)
+        subject = run_subject(find_run(model, data_dir=data_dir), dataset)
+    result = evaluate(
+        subject.model, subject.spec, subject.data, name=subject.name, format_name=subject.format, mistakes=mistakes
+    )
     if as_json:
         console.print_json(result)
     else:
         print_evaluation(result)
 
 
-def _is_file(path: Path) -> bool:
-    from lenet_edge_exporters.formats import is_export
-
-    return path.is_file() or (is_export(path) and not (path / "run.json").is_file())
-
-
-def _open_run(given: Path | None, dataset: str | None, data_dir: Path | None) -> tuple[str, str, Any, Any, Any]:
-    from lenet_edge.bench.measuring import PYTORCH
-    from lenet_edge.data.datasets import load_dataset
-    from lenet_edge.runs.finding import find_run
-
-    found = find_run(given, data_dir=data_dir)
-    data = load_dataset(dataset, data_dir) if dataset else found.data
-    return str(found.run.folder), PYTORCH, found.model, found.record.spec, data
-
-
-def _open_file(path: Path, dataset: str | None, data_dir: Path | None) -> tuple[str, str, Any, Any, Any]:
-    from lenet_edge.data.datasets import load_dataset
-    from lenet_edge.evaluation.evaluation import open_model
-
-    format_name, model, spec = open_model(path)
-    data = load_dataset(dataset, data_dir) if dataset else _own_data(path, model, data_dir)
-    return str(path), format_name, model, spec, data
-
-
-def _own_data(path: Path, model: Any, data_dir: Path | None) -> Any:
-    """The data that a file was trained on: its run's where that is here, else what its metadata names."""
-    from lenet_edge.data.datasets import DATASETS, load_dataset
-    from lenet_edge.runs.exported import run_of
-    from lenet_edge_runtime.errors import DataError
-    from lenet_edge_runtime.spec import PREFIX
-
-    stated = json.loads(model.metadata.get(PREFIX + "dataset", "null"))
-    found = run_of(path)
-    wanted = found.run.dataset_argument(found.record) if found else stated
-    if found is None and wanted not in DATASETS:
-        raise typer.BadParameter(f"{path} does not say which data it belongs to: give --dataset")
-    data = load_dataset(wanted, data_dir)
-    if data.md5s != json.loads(model.metadata.get(PREFIX + "data_md5s", "null")):
-        raise DataError(f"the images of {stated} are not those that {path} was made from; name others by --dataset")
-    return data
-
-
-def _open_foreign(classifier: Any, dataset: str | None, data_dir: Path | None) -> tuple[str, str, Any, Any, Any]:
+def _foreign_subject(classifier: Any, dataset: str | None, data_dir: Path | None) -> Any:
     from lenet_edge.data.datasets import load_dataset
     from lenet_edge.evaluation.foreign_accuracy import FORMAT
+    from lenet_edge.evaluation.subjects import Subject
 
     if dataset is None:
         raise typer.BadParameter("give --dataset: another tool's file does not say which data it belongs to")
-    return str(classifier.path), FORMAT, classifier, classifier.spec, load_dataset(dataset, data_dir)
+    return Subject(str(classifier.path), FORMAT, classifier, classifier.spec, load_dataset(dataset, data_dir))
 
 
 def print_evaluation(result: Any) -> None:

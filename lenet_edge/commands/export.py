@@ -1,6 +1,5 @@
 """`lenet-edge export`."""
 
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +85,7 @@ def run(
     from lenet_edge.artefacts.exporting import export_run
 
     found = _run_to_export(run, model, dataset, data_dir, mean, std)
-    with _locked(found.run, out):
+    with found.run.locked_for(out):
         report = export_run(
             found,
             names,
@@ -132,14 +131,6 @@ def _say_page(page: Any, as_json: bool = False) -> None:
     console.say(page.remark)
     console.say(f"the web page: {page.folder}/, {page.files} files, {page.bytes / 1e6:.2f} MB")
     console.say(f"next: lenet-edge serve {page.folder}")
-
-
-def _locked(run: Any, out: Path | None) -> AbstractContextManager[None]:
-    """The run's lock where files are written into it; a run that is only read may lie where nothing can be written."""
-    if out is None or out.resolve().is_relative_to(run.folder.resolve()):
-        lock: AbstractContextManager[None] = run.locked()
-        return lock
-    return nullcontext()
 
 
 def _run_to_export(

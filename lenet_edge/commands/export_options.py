@@ -9,7 +9,7 @@ import typer
 from lenet_edge.options import DatasetHelp
 from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, check_cdn
 from lenet_edge_exporters.export_job import CALIBRATION_METHODS, MAX_CALIBRATION_IMAGES, OPSETS
-from lenet_edge_exporters.formats import FORMATS
+from lenet_edge_exporters.formats import FORMATS, checked_names
 from lenet_edge_runtime.spec import InputType
 
 DEFAULT_FORMATS = ("torchscript", "onnx")
@@ -98,11 +98,10 @@ CdnOption = Annotated[
 
 def chosen_formats(formats: list[str] | None, added: Sequence[str]) -> list[str]:
     """The formats asked for (or the default ones) and those added, each once; an unknown one is a usage error."""
-    names = [*(formats or DEFAULT_FORMATS), *added]
-    for name in names:
-        if name not in FORMATS:
-            raise typer.BadParameter(f"no format is called {name!r}; choose {', '.join(FORMATS)}")
-    return list(dict.fromkeys(names))
+    try:
+        return checked_names([*(formats or DEFAULT_FORMATS), *added])
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def int8_plan(images: int, method: str, seed: int | None, layers: str, draws: int) -> Any:

@@ -29,13 +29,10 @@ def run(
     from lenet_edge.evaluation.run_verification import verify
     from lenet_edge.networks.recipes import DEFAULT_RECIPE, find_recipe
     from lenet_edge.runs.opened import open_run
-    from lenet_edge.runs.run import create_run
-    from lenet_edge.training.training import start_record
+    from lenet_edge.training.training import start_run
 
     data = load_dataset(DATASET)
-    record = start_record(find_recipe(DEFAULT_RECIPE), data, seed=0, device="cpu")
-    with create_run(out, f"{DEFAULT_RECIPE}-{DATASET}") as created:
-        created.write(record)
+    created = start_run(find_recipe(DEFAULT_RECIPE), data, out, device="cpu")
     trained = train_run(created, data)
     console.say("2/5  exporting TorchScript, ONNX and int8 ONNX, each compared with the PyTorch model")
     finished = open_run(created)

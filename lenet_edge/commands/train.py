@@ -1,6 +1,5 @@
 """`lenet-edge train`."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,7 +74,7 @@ def run(
             threads=threads,
         )  # fmt: skip
     else:
-        chosen = _with_options(find_recipe(recipe or DEFAULT_RECIPE), batch_size, lr)
+        chosen = find_recipe(recipe or DEFAULT_RECIPE).changed(batch_size=batch_size, learning_rate=lr)
         run, data = _started(
             chosen, dataset, data_dir, out, seed=seed or 0, device=device or "auto", threads=threads, epochs=epochs
         )
@@ -119,15 +118,10 @@ def _started(
     recipe: Recipe, dataset: str | None, data_dir: Path | None, out: Path | None, **options: Any
 ) -> tuple[Any, Any]:
     from lenet_edge.data.datasets import load_dataset
-    from lenet_edge.runs.run import create_run
-    from lenet_edge.training.training import start_record
+    from lenet_edge.training.training import start_run
 
     data = load_dataset(dataset or recipe.made_for, data_dir)
-    record = start_record(recipe, data, **options)
-    with create_run(out, f"{recipe.name}-{data.name}") as run:
-        run.write(record)
-        run.remember_data(data)
-    return run, data
+    return start_run(recipe, data, out, **options), data
 
 
 def train_run(run: Any, data: Any, *, resume: bool = False, team: Any = None) -> dict[str, Any]:
@@ -152,11 +146,6 @@ def train_run(run: Any, data: Any, *, resume: bool = False, team: Any = None) ->
         "threads": record.threads,
         "processes": record.processes,
     }
-
-
-def _with_options(recipe: Recipe, batch_size: int | None, lr: float | None) -> Recipe:
-    given = {"batch_size": batch_size, "learning_rate": lr}
-    return replace(recipe, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
 def _refuse_with(option: str, **given: object) -> None:

@@ -41,6 +41,14 @@ class Recipe:
         model = config_from_fields(values.pop("model"))
         return cls(**values, model=model, normalisation=normalisation and tuple(normalisation))
 
+    def changed(self, *, batch_size: int | None = None, learning_rate: float | None = None) -> "Recipe":
+        """The recipe with what is given in place of its own."""
+        return replace(
+            self,
+            batch_size=self.batch_size if batch_size is None else batch_size,
+            learning_rate=self.learning_rate if learning_rate is None else learning_rate,
+        )
+
 
 _LENET5 = Recipe(
     name="lenet5",

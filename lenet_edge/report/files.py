@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from lenet_edge.bench.measuring import PYTORCH, BenchRow
+from lenet_edge.bench.measuring import BenchRow
 from lenet_edge.evaluation.comparison import Verdict
 from lenet_edge.report.bars import Bar, draw_bars
 from lenet_edge.report.blocks import MINUS, SPACE, definitions, percent, size_of, table, titled
 from lenet_edge.report.charts import Dot, scatter
 from lenet_edge.report.findings import Findings
 from lenet_edge.report.markup import Content, Markup, join, tag
+from lenet_edge.runs.exported import PYTORCH
 
 
 def files(found: Findings) -> Markup:

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lenet_edge.bench.measuring import PYTORCH, BenchPlan, BenchRow, bench, describe_bench_host, timeable
+from lenet_edge.bench.measuring import BenchPlan, BenchRow, bench, describe_bench_host, timeable
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.evaluation import Evaluation, evaluate
 from lenet_edge.evaluation.run_verification import Verification, verify
-from lenet_edge.runs.exported import exported_files
+from lenet_edge.runs.exported import PYTORCH, exported_files
 from lenet_edge.runs.history import Epoch, read_history
 from lenet_edge.runs.opened import OpenedRun
 from lenet_edge.runs.record import RunRecord

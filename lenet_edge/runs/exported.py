@@ -12,6 +12,8 @@ from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.sessions import sha256_of
 from lenet_edge_runtime.spec import PREFIX, ModelSpec
 
+PYTORCH = "pytorch"  # what a run's own network is called beside the formats of its files
+
 
 def exported_files(run: Run) -> list[Path]:
     """The files in the run's export folder, in the order of the table of formats."""

@@ -128,6 +128,14 @@ class Run:
                 f"{self.folder} is in use by another lenet-edge process; wait for it, or choose another --out"
             ) from None
 
+    def locked_for(self, out: Path | None) -> contextlib.AbstractContextManager[None]:
+        """The lock where files are written into the folder (None, or a folder in it); elsewhere the run is only read.
+
+        A run that is only read may lie where nothing can be written.
+        """
+        inside = out is None or out.resolve().is_relative_to(self.folder.resolve())
+        return self.locked() if inside else contextlib.nullcontext()
+
 
 @contextlib.contextmanager
 def create_run(out: Path | None, stem: str, root: Path = RUNS) -> Iterator[Run]:

@@ -3,6 +3,7 @@
 import platform
 import statistics
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -12,7 +13,7 @@ from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.history import Epoch, read_history, write_history
 from lenet_edge.runs.record import RunRecord, fitted_to, now, spec_for
-from lenet_edge.runs.run import Run
+from lenet_edge.runs.run import Run, create_run
 from lenet_edge.training.distributed import ALONE, Team
 from lenet_edge.training.optimization import epochs_for
 from lenet_edge.training.plots import draw_curves
@@ -61,6 +62,24 @@ def start_record(
             **installed_versions(("lenet-edge", "torch", "numpy")),
         },
     )
+
+
+def start_run(
+    recipe: Recipe,
+    data: ImageData,
+    out: Path | None = None,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int | None = None,
+    epochs: int | None = None,
+) -> Run:
+    """Make the folder of a run that is about to start, `out` or the first free `runs/RECIPE-DATASET-N`."""
+    record = start_record(recipe, data, seed=seed, device=device, threads=threads, epochs=epochs)
+    with create_run(out, f"{recipe.name}-{data.name}") as run:
+        run.write(record)
+        run.remember_data(data)
+    return run
 
 
 def complete(run: Run, data: ImageData, watcher: Watcher, *, resume: bool, team: Team = ALONE) -> RunRecord:

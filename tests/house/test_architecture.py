@@ -27,10 +27,10 @@ FORBIDDEN = {
 # The rooms of lenet_edge, from the ground up: a module imports from its own room and from those before it.
 ROOMS = (
     "console", "networks", "data", "runs", "training", "evaluation", "artefacts", "bench", "studies", "predicting",
-    "report", "web", "options", "commands", "cli", "__main__",
+    "report", "web", "api", "options", "commands", "cli", "__main__",
 )  # fmt: skip
 PUBLIC = {
-    "lenet_edge": ["__version__"],
+    "lenet_edge": ["__version__", "benchmark", "evaluate", "examine", "export", "open_run", "train", "verify"],
     "lenet_edge_exporters": ["FORMATS", "Artifact", "ExportJob", "Format", "LoadedModel", "export", "open_file"],
     "lenet_edge_runtime": [
         "Classifier", "ImageError", "LenetEdgeError", "ModelFileError", "ModelSpec", "Prediction", "ProviderError",

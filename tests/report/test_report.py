@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from command_line import CommandLine
-from lenet_edge.bench.measuring import PYTORCH, BenchPlan, bench, describe_bench_host
+from lenet_edge.bench.measuring import BenchPlan, bench, describe_bench_host
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.report import page
 from lenet_edge.report.charts import LABEL_HEIGHT, Dot, scatter
@@ -28,6 +28,7 @@ from lenet_edge.report.findings import Findings, first_filters, gather
 from lenet_edge.report.markup import Markup, tag
 from lenet_edge.report.pictures import NEGATIVE, POSITIVE, picture, signed_picture
 from lenet_edge.report.scales import Scale, spread
+from lenet_edge.runs.exported import PYTORCH
 from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
 from trained_runs import EVERYWHERE, exported

@@ -1,0 +1,60 @@
+"""What is evaluated: a run's network or an exported file, opened together with the test images that it is scored on."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from lenet_edge.data.datasets import DATASETS, load_dataset
+from lenet_edge.data.image_data import ImageData
+from lenet_edge.evaluation.evaluation import open_model
+from lenet_edge.runs.exported import PYTORCH, run_of
+from lenet_edge.runs.opened import OpenedRun
+from lenet_edge_exporters import LoadedModel
+from lenet_edge_exporters.formats import is_export
+from lenet_edge_runtime.errors import DataError
+from lenet_edge_runtime.spec import PREFIX, ModelSpec
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A classifier, what it takes and answers, and the data it is scored on."""
+
+    name: str  # the path of the run or the file
+    format: str
+    model: LoadedModel
+    spec: ModelSpec
+    data: ImageData
+
+
+def run_subject(opened: OpenedRun, dataset: str | None = None) -> Subject:
+    """A run's network, on its own test images or on those of another data set."""
+    data = load_dataset(dataset, opened.data_dir) if dataset else opened.data
+    return Subject(str(opened.run.folder), PYTORCH, opened.model, opened.record.spec, data)
+
+
+def file_subject(path: Path, dataset: str | None = None, data_dir: Path | None = None) -> Subject:
+    """An exported file of any format, on the data that it was made from or on others.
+
+    Raises DataError where the file does not say which data that is, or where they are not the same any more.
+    """
+    format_name, model, spec = open_model(path)
+    data = load_dataset(dataset, data_dir) if dataset else _own_data(path, model, data_dir)
+    return Subject(str(path), format_name, model, spec, data)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is an exported file or folder, and not a run."""
+    return path.is_file() or (is_export(path) and not (path / "run.json").is_file())
+
+
+def _own_data(path: Path, model: LoadedModel, data_dir: Path | None) -> ImageData:
+    """The data that a file was trained on: its run's where that is here, else what its metadata names."""
+    stated = json.loads(model.metadata.get(PREFIX + "dataset", "null"))
+    found = run_of(path)
+    wanted = found.run.dataset_argument(found.record) if found else stated
+    if found is None and wanted not in DATASETS:
+        raise DataError(f"{path} does not say which data it belongs to: give --dataset")
+    data = load_dataset(wanted, data_dir)
+    if data.md5s != json.loads(model.metadata.get(PREFIX + "data_md5s", "null")):
+        raise DataError(f"the images of {stated} are not those that {path} was made from; name others by --dataset")
+    return data
