@@ -15,6 +15,12 @@ from lenet_edge_runtime.errors import DataError
 from lenet_edge_runtime.spec import PREFIX, ModelSpec
 
 
+class UnnamedDataError(DataError):
+    """A file does not say which data it belongs to, so the caller has to: wrong usage on the command line."""
+
+    exit_code = 2
+
+
 @dataclass(frozen=True)
 class Subject:
     """A classifier, what it takes and answers, and the data it is scored on."""
@@ -53,7 +59,7 @@ def _own_data(path: Path, model: LoadedModel, data_dir: Path | None) -> ImageDat
     found = run_of(path)
     wanted = found.run.dataset_argument(found.record) if found else stated
     if found is None and wanted not in DATASETS:
-        raise DataError(f"{path} does not say which data it belongs to: give --dataset")
+        raise UnnamedDataError(f"{path} does not say which data it belongs to: give --dataset")
     data = load_dataset(wanted, data_dir)
     if data.md5s != json.loads(model.metadata.get(PREFIX + "data_md5s", "null")):
         raise DataError(f"the images of {stated} are not those that {path} was made from; name others by --dataset")
