@@ -125,6 +125,12 @@ def test_readme_is_one_page_with_the_two_commands_and_a_narrow_table_on_its_firs
     assert max(line.count("|") for line in lines) <= 7
 
 
+def test_readme_has_one_small_picture_that_a_script_of_ours_makes() -> None:
+    [picture] = re.findall(r"!\[[^\]]{10,}\]\(docs/([\w-]+\.png)\)", README)
+    assert (DOCS / picture).stat().st_size < 150_000
+    assert picture in (DOCS / "make_picture.py").read_text(encoding="utf-8")
+
+
 def test_ci_runs_what_the_readme_says() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert '".[train,dev]"' in script
