@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from lenet_edge.data.datasets import load_dataset
-from lenet_edge.data.image_data import split_indices
+from lenet_edge.data.image_data import VALIDATION_SHARE, split_indices
 from lenet_edge.evaluation.statistics import wilson_interval
 from lenet_edge_runtime import Classifier
 
 PENS = (1, 2, 3, 5, 8, 12, 20, 40)  # pixels
 PAGES = (28, 64, 130, 280, 600, 2000)  # pixels a side
 WIDEST = 1 / 6  # of a digit's height: beyond, people fill their loops
-VALIDATION_SHARE = 1 / 12  # as `lenet-edge train` holds back
 FINENESS = 4  # skeletons are thinned at so many times MNIST's size
 COLOURS = (("white", "black"), ("black", "white"), ("#fffbe8", "#1b3a8c"), ("#e6e6e6", "#c02020"), ("white", "#707070"))
 

@@ -12,7 +12,7 @@ from lenet_edge.artefacts import model_card
 from lenet_edge.artefacts.calibration import CalibrationDraws, Int8Plan, draw, repeat_calibration
 from lenet_edge.artefacts.layer_selection import LayerDamage, Selection, layer_sensitivity, select_layers
 from lenet_edge.artefacts.plots import draw_selection
-from lenet_edge.data.image_data import ImageData, split_indices
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.comparison import card_of, compare, default_max_drop
 from lenet_edge.networks.models import build_model, deployed_parameters
 from lenet_edge.networks.recipes import Recipe
@@ -21,7 +21,6 @@ from lenet_edge.runs import checkpoints
 from lenet_edge.runs.opened import OpenedRun
 from lenet_edge.runs.record import RunRecord, fitted_to, now, spec_for
 from lenet_edge.runs.run import Run, create_run
-from lenet_edge.training.trainer import VALIDATION_SHARE
 from lenet_edge_exporters import ExportJob, export, formats
 from lenet_edge_exporters.export_job import DEFAULT_OPSET, Int8Options, LoadedModel, Measurement
 from lenet_edge_exporters.formats import Artifact
@@ -77,7 +76,7 @@ def export_run(
     reference = opened.model.logits(job.check_pixels)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{record.recipe.name}-{record.dataset}")
     folder = out or opened.run.export_folder
-    train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
+    train, held_out = data.split(record.seed)
     validation = data.train_pixels[held_out], data.train_labels[held_out]
     selection = draws = None
     if "int8" in format_names and plan.layers == "auto":
@@ -112,7 +111,7 @@ def measurement_on(
 def export_job(opened: OpenedRun, opset: int = DEFAULT_OPSET, int8: Int8Plan | None = None) -> ExportJob:
     """What the exporters need to know of a run: checked on validation images, calibrated on training images."""
     record, data = opened.record, opened.data
-    train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
+    train, held_out = data.split(record.seed)
     plan = int8 or Int8Plan()
     seed = record.seed if plan.seed is None else plan.seed
     return ExportJob(

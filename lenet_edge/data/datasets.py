@@ -5,10 +5,15 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from lenet_edge.data.arrays import is_idx_folder, load_idx_folder, load_npz
 from lenet_edge.data.augmentation import Augmentation
+from lenet_edge.data.hugging_face import is_hugging_face, load_hugging_face
 from lenet_edge.data.idx_files import load_idx
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.data.image_folders import load_folder
+from lenet_edge.data.listings import SUFFIXES as LISTINGS
+from lenet_edge.data.listings import load_listing
+from lenet_edge.data.own_images import ImageForm
 from lenet_edge.data.sklearn_digits import load_digits_set
 from lenet_edge.data.source import Source
 from lenet_edge_runtime.errors import DataError
@@ -17,20 +22,36 @@ DATA_VARIABLE = "LENET_EDGE_DATA"
 DIGIT_NAMES = tuple("0123456789")
 
 
-def load_dataset(name: str, data_dir: Path | None = None) -> ImageData:
-    """Load a data set of the table by its name, or a folder with one sub-folder of images a class by its path.
+def load_dataset(name: str, data_dir: Path | None = None, form: ImageForm | None = None) -> ImageData:
+    """Load a data set of the table by its name, or the user's own images by their path, in the given form.
 
     Files are looked for in `data_dir`, then in $LENET_EDGE_DATA, then in the user's cache folder, and downloaded
     into the cache where they are nowhere. Raises DataError for anything missing, damaged or unknown.
     """
-    if name in DATASETS:
-        row = DATASETS[name]
-        return row.load(row, search_path(data_dir))
-    if Path(name).is_dir():
-        return load_folder(Path(name))
+    if name not in DATASETS:
+        return _load_own(name, form or ImageForm())
+    row = DATASETS[name]
+    data = row.load(row, search_path(data_dir))
+    if form is not None and data.train_pixels.shape[1:] != (form.channels, form.size, form.size):
+        raise DataError(f"{name} has images {data.train_pixels.shape[1:]}: --size and --channels are for your own")
+    if form is not None and form.val is not None:
+        raise DataError(f"{name} is validated on a part of its training images: --val is for your own")
+    return data
+
+
+def _load_own(name: str, form: ImageForm) -> ImageData:
+    path = Path(name)
+    if is_hugging_face(path):
+        return load_hugging_face(path, form)
+    if path.is_dir():
+        return load_idx_folder(path, form) if is_idx_folder(path) else load_folder(path, form)
+    if path.suffix.lower() in LISTINGS and path.is_file():
+        return load_listing(path, form)
+    if path.suffix.lower() == ".npz" and path.is_file():
+        return load_npz(path, form)
     raise DataError(
-        f"no data set and no folder is called {name!r}; choose {', '.join(DATASETS)}, "
-        f"or give the path of a folder with one sub-folder of images per class"
+        f"no data set and no folder is called {name!r}; choose {', '.join(DATASETS)}, or give the path of your own: "
+        f"a folder with one sub-folder of images per class, a .csv or .jsonl of path and label, an .npz or a .parquet"
     )
 
 

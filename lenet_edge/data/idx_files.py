@@ -67,7 +67,7 @@ def _download(row: Source, folders: list[Path]) -> Path:
 
 
 def _read_idx(path: Path, md5: str) -> NDArray[np.uint8]:
-    """Read an IDX file of bytes (magic 00 00 08 ndim, big-endian sizes, then the data), gzip-compressed."""
+    """Read a gzip-compressed IDX file that has this md5."""
     try:
         content = read_bytes(path, IDX_BYTES)
     except OSError as error:
@@ -78,6 +78,12 @@ def _read_idx(path: Path, md5: str) -> NDArray[np.uint8]:
             f"{path} is damaged: its md5 is {found}, the official file's is {md5}; "
             f"delete it, so that it is downloaded again, or copy it anew"
         )
-    data = gzip.decompress(content)
+    return parse_idx(gzip.decompress(content))
+
+
+def parse_idx(data: bytes) -> NDArray[np.uint8]:
+    """The array of an IDX file of bytes: magic 00 00 08 ndim, big-endian sizes, then the data."""
+    if data[:3] != b"\0\0\x08":
+        raise ValueError(f"it begins with {data[:4].hex(' ')}, not with 00 00 08")
     shape = [int.from_bytes(data[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(data[3])]
     return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)

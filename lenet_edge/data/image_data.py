@@ -14,6 +14,8 @@ from lenet_edge_runtime.spec import Fit, Polarity
 Pixels = NDArray[np.uint8]  # [n, channels, height, width]
 Labels = NDArray[np.int64]  # [n]
 
+VALIDATION_SHARE = 1 / 12  # 5,000 of MNIST's 60,000
+
 
 @dataclass(frozen=True)
 class ImageData:
@@ -30,6 +32,15 @@ class ImageData:
     augmentation: Augmentation
     folder: Path | None = None  # where a user's own images lie; None for the data sets of the table
     fit: Fit = "resize"  # how an image of another size is brought to this one's
+    validation_images: int = 0  # that the user gave: the last of the training images; 0: they are drawn by the seed
+    remarks: tuple[str, ...] = ()  # what a user has to know of how the images came in
+
+    def split(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Indices of the training images to train on, and of those to validate on, each sorted."""
+        if self.validation_images:
+            every = np.arange(len(self.train_labels))
+            return every[: -self.validation_images], every[-self.validation_images :]
+        return split_indices(self.train_labels, VALIDATION_SHARE, seed)
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -68,7 +79,6 @@ def with_test_split(
     fraction: float,
     md5s: Mapping[str, str],
     augmentation: Augmentation,
-    folder: Path | None = None,
 ) -> ImageData:
     """Images of one part, with `fraction` of each class put aside for testing: the same ones for every seed."""
     train, test = split_indices(labels, fraction, seed=0)
@@ -80,7 +90,6 @@ def with_test_split(
         test_pixels=pixels[test],
         test_labels=labels[test],
         md5s=md5s,
-        polarity="any" if folder else "light-on-dark",
+        polarity="light-on-dark",
         augmentation=augmentation,
-        folder=folder,
     )

@@ -47,9 +47,9 @@ class LeNet5(Network):
             config,
             OrderedDict(
                 c1=_lenet_convolution(config, nn.Conv2d(config.channels, 6, 5)),
-                s2=_lenet_pooling(config),
+                s2=_lenet_pooling(config, config.size - 4),
                 c3=_lenet_convolution(config, _c3(config)),
-                s4=_lenet_pooling(config),
+                s4=_lenet_pooling(config, (config.size - 4) // 2 - 4),
                 flatten=nn.Flatten(),
                 c5=_lenet_dense(config, 16 * side * side, 120),
                 f6=_lenet_dense(config, 120, 84),
@@ -174,10 +174,13 @@ def _activation(config: LeNetConfig) -> nn.Module:
     return nn.Tanh() if config.activation == "tanh" else nn.ReLU()
 
 
-def _lenet_pooling(config: LeNetConfig) -> nn.Module:
-    return nn.AvgPool2d(2) if config.pooling == "average" else MaxPool2x2(2)
+def _lenet_pooling(config: LeNetConfig, side: int) -> nn.Module:
+    return nn.AvgPool2d(2) if config.pooling == "average" else _max_pool_2x2(side)
 
 
 def _pool(item: Convolution, side: int) -> nn.Module:
-    fast = item.pool == item.stride == 2 and side % 2 == 0
-    return MaxPool2x2(2) if fast else nn.MaxPool2d(item.pool, item.stride)
+    return _max_pool_2x2(side) if item.pool == item.stride == 2 else nn.MaxPool2d(item.pool, item.stride)
+
+
+def _max_pool_2x2(side: int) -> nn.Module:
+    return MaxPool2x2(2) if side % 2 == 0 else nn.MaxPool2d(2)

@@ -33,6 +33,8 @@ class Recipe:
     vertical_flip: bool = False  # also augment by turning images upside down, half of the time
     jitter: float = 0.0  # also augment brightness and contrast, by up to this share
     normalisation: tuple[float, float] | None = None  # mean and std in place of the data's own
+    class_weights: Literal["none", "balanced"] = "none"  # of the loss; balanced: the rarer a class, the heavier
+    patience: int | None = None  # epochs without a better validation accuracy that end the training; the best is kept
 
     @classmethod
     def from_fields(cls, values: dict[str, Any]) -> Self:

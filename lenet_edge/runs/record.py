@@ -69,8 +69,10 @@ def now() -> str:
 
 
 def fitted_to(recipe: Recipe, data: ImageData) -> Recipe:
-    """The recipe with a network for these data's classes and channels."""
-    return replace(recipe, model=replace(recipe.model, classes=len(data.labels), channels=data.train_pixels.shape[1]))
+    """The recipe with a network for these data's classes, channels and size."""
+    channels, height = data.train_pixels.shape[1:3]
+    size = height + 2 * recipe.padding
+    return replace(recipe, model=replace(recipe.model, classes=len(data.labels), channels=channels, size=size))
 
 
 def spec_for(recipe: Recipe, data: ImageData) -> ModelSpec:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lenet_edge.data.augmentation import amounts_for, augment
-from lenet_edge.data.image_data import ImageData, split_indices
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.models import build_model
+from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.checkpoints import TrainingState
 from lenet_edge.runs.history import Epoch
@@ -29,7 +30,6 @@ from lenet_edge_exporters.pixels import PixelInput
 from lenet_edge_runtime.errors import RunError, TrainingError
 from lenet_edge_runtime.spec import ModelSpec
 
-VALIDATION_SHARE = 1 / 12  # 5,000 of MNIST's 60,000
 EVALUATION_BATCH = 500
 CHECK_STEPS = 50  # steps between looks at the loss: each look waits for a GPU to finish
 Tensors = tuple[Tensor, ...] | list[Tensor]
@@ -57,9 +57,10 @@ class Trainer:
         torch.set_num_threads(record.threads)
         torch.manual_seed(record.seed)
         self.generator = torch.Generator().manual_seed(record.seed)  # shuffles and augments, on the CPU
-        train, held_out = split_indices(data.train_labels, VALIDATION_SHARE, record.seed)
+        train, held_out = data.split(record.seed)
         self.train_pixels, self.train_labels = self.on_device(data.train_pixels[train], data.train_labels[train])
         self.val_pixels, self.val_labels = self.on_device(data.train_pixels[held_out], data.train_labels[held_out])
+        self.class_weights = class_weights(self.recipe, data.train_labels[train], self.device)
         self.amounts = amounts_for(self.recipe, data.augmentation)
         net = build_model(self.recipe.model)
         self.net: nn.Module = (FakeQuantized(net, self.spec) if record.quantization else net).to(self.device)
@@ -160,7 +161,7 @@ class Trainer:
             logits = self.net(images * self.input.scale + self.input.shift)
         else:
             logits = self.input(pixels[share])
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        loss = F.cross_entropy(logits, labels, self.class_weights, label_smoothing=self.recipe.label_smoothing)
         if self.team.size > 1:  # the shares' losses add up to the mean over the batch
             loss = loss * (len(labels) / len(indices))
         for group in self.optimizer.param_groups:
@@ -193,6 +194,14 @@ class Trainer:
                 f"try a lower --lr than {self.recipe.learning_rate:g}"
             )
         return value
+
+
+def class_weights(recipe: Recipe, labels: np.ndarray, device: torch.device) -> Tensor | None:
+    """Weights of the loss, float32 [classes]: n / (classes * images of the class), as scikit-learn's "balanced"."""
+    if recipe.class_weights == "none":
+        return None
+    counts = np.bincount(labels, minlength=recipe.model.classes)
+    return torch.tensor(len(labels) / (len(counts) * counts), dtype=torch.float32, device=device)
 
 
 def logits_of(net: nn.Module, spec: ModelSpec, pixels: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from lenet_edge.data.image_data import ImageData, split_indices
+from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.models import deployed_parameters
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs import checkpoints
@@ -18,7 +18,7 @@ from lenet_edge.training.distributed import ALONE, Team
 from lenet_edge.training.optimization import epochs_for
 from lenet_edge.training.plots import draw_curves
 from lenet_edge.training.quantization_aware import FakeQuantized
-from lenet_edge.training.trainer import VALIDATION_SHARE, Assignment, Trainer, accuracy_of, logits_of
+from lenet_edge.training.trainer import Assignment, Trainer, accuracy_of, logits_of
 from lenet_edge.training.watcher import TrainingStopped, Watcher
 from lenet_edge_runtime.errors import TrainingError
 from lenet_edge_runtime.host import installed_versions
@@ -45,7 +45,7 @@ def start_record(
     epochs: int | None = None,
 ) -> RunRecord:
     """The record of a run about to start, with all that its training depends on made explicit."""
-    train, _ = split_indices(data.train_labels, VALIDATION_SHARE, seed)
+    train, _ = data.split(seed)
     used = torch.get_num_threads() if threads is None else threads
     return RunRecord(
         status="training",

@@ -27,11 +27,10 @@ from lenet_edge.artefacts.layer_selection import (
     short_name,
 )
 from lenet_edge.artefacts.plots import draw_selection
-from lenet_edge.data.image_data import ImageData, split_indices
+from lenet_edge.data.image_data import VALIDATION_SHARE, ImageData, split_indices
 from lenet_edge.evaluation.comparison import strict_max_drop
 from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
-from lenet_edge.training.trainer import VALIDATION_SHARE
 from lenet_edge_exporters import ExportJob, int8, open_file
 from lenet_edge_exporters.layers import Layer
 from lenet_edge_exporters.onnx import build, load

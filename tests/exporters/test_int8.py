@@ -13,10 +13,9 @@ from onnx import numpy_helper
 
 from lenet_edge.artefacts.calibration import Int8Plan
 from lenet_edge.artefacts.exporting import export_job
-from lenet_edge.data.image_data import ImageData, split_indices
+from lenet_edge.data.image_data import VALIDATION_SHARE, ImageData, split_indices
 from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
-from lenet_edge.training.trainer import VALIDATION_SHARE
 from lenet_edge_exporters import ExportJob, executed, open_file
 from lenet_edge_exporters import int8 as int8_format
 from lenet_edge_exporters.export_job import CALIBRATION_METHODS, Int8Options

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from lenet_edge.data.image_data import ImageData, split_indices
+from lenet_edge.data.image_data import VALIDATION_SHARE, ImageData, split_indices
 from lenet_edge.networks.models import LeNet5, build_model
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.history import read_history
 from lenet_edge.runs.run import Run
 from lenet_edge.training.optimization import epochs_for, learning_rate_at
-from lenet_edge.training.trainer import VALIDATION_SHARE, Trainer
+from lenet_edge.training.trainer import Trainer
 from lenet_edge.training.training import resolve_device, start_record, train
 from lenet_edge.training.watcher import Progress, TrainingStopped, Watcher
 from lenet_edge_runtime.errors import RunError, TrainingError

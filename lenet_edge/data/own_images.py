@@ -1,0 +1,169 @@
+"""A user's own images: labelled paths or arrays become an `ImageData` of one size; what was done to them is counted."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_edge.data.augmentation import Augmentation
+from lenet_edge.data.image_data import ImageData, Labels, Pixels, split_indices
+from lenet_edge_runtime.errors import DataError, ImageError
+from lenet_edge_runtime.fitting import fit_image
+from lenet_edge_runtime.images import read_image
+from lenet_edge_runtime.spec import ModelSpec
+
+NAME = "images"  # of a user's own data: a folder's or a file's own name stays out of every file that is passed on
+SIZES = range(16, 97)
+AUGMENTATION = Augmentation(rotation_degrees=4, scale=0.05, shear=0, shift_pixels=1.5)  # of 28
+TEST_SHARE = 0.2
+Part = Literal["", "train", "val", "test"]  # "": to be split
+PARTS: dict[str, Part] = {
+    "": "", "train": "train", "training": "train", "test": "test", "testing": "test",
+    "val": "val", "valid": "val", "validation": "val",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """What a user's own images are made into, and what happens to those that cannot be read.
+
+    `size` is the side in pixels, `channels` 1 (grey) or 3 (colour). `val` is a folder of class folders to validate on.
+    Without `skip_unreadable` a file that is no image is an error.
+    """
+
+    size: int = 28
+    channels: int = 1
+    val: Path | None = None
+    skip_unreadable: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise DataError for a size or a number of channels that there is not."""
+        if self.size not in SIZES:
+            raise DataError(f"images are made {SIZES[0]} to {SIZES[-1]} pixels wide, got --size {self.size}")
+        if self.channels not in (1, 3):
+            raise DataError(f"images have 1 channel (grey) or 3 (colour), got --channels {self.channels}")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An image, as a path or an array (see `read_image`), its label, and the part of the data it belongs to."""
+
+    image: Path | bytes | NDArray[np.generic]
+    label: str
+    part: Part = ""
+
+
+def assemble(items: Sequence[Labelled], form: ImageForm, source: Path, names: Sequence[str] = ()) -> ImageData:
+    """Read all images and split them: into the parts they name, or a fifth of each class for testing.
+
+    Classes are in the order of `names`, or of the alphabet. Raises DataError where there are fewer than two, where a
+    part lacks one, and, unless the form says to leave them out, for images that cannot be read.
+    """
+    labels = tuple(names) or tuple(sorted({item.label for item in items}))
+    if len(labels) < 2:
+        raise DataError(f"{source} holds {len(labels)} class(es); it needs two or more")
+    read = _Reader(form, labels)
+    parts = sorted({item.part for item in items})
+    if [part for part in parts if part != "val"] not in ([""], ["test", "train"]):
+        raise DataError(f"{source} names the parts {', '.join(parts)}: it needs both train and test, or neither")
+    pixels = {part: read.part([item for item in items if item.part == part]) for part in parts}
+    read.finish(source)
+    md5s: dict[str, str] = {part or "images": _md5(*pixels[part]) for part in parts}
+    if "" in pixels:
+        every = pixels.pop("")
+        train, test = split_indices(every[1], TEST_SHARE, seed=0)
+        pixels |= {"train": _taken(every, train), "test": _taken(every, test)}
+    for part, (_, found) in pixels.items():
+        if missing := [label for index, label in enumerate(labels) if index not in found]:
+            raise DataError(f"{source} has no {part} image of {', '.join(missing)}; add some, or leave that class out")
+    validation = pixels.get("val", (pixels["train"][0][:0], pixels["train"][1][:0]))
+    return ImageData(
+        name=NAME,
+        labels=labels,
+        train_pixels=np.concatenate([pixels["train"][0], validation[0]]),
+        train_labels=np.concatenate([pixels["train"][1], validation[1]]),
+        test_pixels=pixels["test"][0],
+        test_labels=pixels["test"][1],
+        md5s=md5s,
+        polarity="any",
+        augmentation=replace(AUGMENTATION, shift_pixels=AUGMENTATION.shift_pixels * form.size / 28),
+        folder=source,
+        validation_images=len(validation[1]),
+        remarks=read.remarks(),
+    )
+
+
+class _Reader:
+    """Reads images into one form, and counts what was resized and what was left out."""
+
+    def __init__(self, form: ImageForm, labels: tuple[str, ...]) -> None:
+        self.form, self.labels = form, labels
+        # Only the size matters here: polarity "any" leaves the images as they are, and they are resized.
+        zeros, ones = (0.0,) * form.channels, (1.0,) * form.channels
+        self.spec = ModelSpec(labels, form.size, form.size, mean=zeros, std=ones)
+        self.read = self.resized = 0
+        self.unreadable: list[str] = []
+
+    def part(self, items: Iterable[Labelled]) -> tuple[Pixels, Labels]:
+        """The images of one part and the numbers of their classes."""
+        indices = {label: index for index, label in enumerate(self.labels)}
+        pixels: list[Pixels] = []
+        labels: list[int] = []
+        for item in items:
+            if item.label not in indices:
+                raise DataError(f"the label {item.label!r} is none of {', '.join(self.labels)}")
+            if (image := self._one(item)) is not None:
+                pixels.append(image)
+                labels.append(indices[item.label])
+        empty = np.zeros((0, *self.spec.pixel_shape), np.uint8)
+        return np.stack(pixels) if pixels else empty, np.array(labels, np.int64)
+
+    def _one(self, item: Labelled) -> Pixels | None:
+        try:
+            image = read_image(item.image, self.form.channels)
+        except ImageError as error:
+            self.unreadable.append(str(error))
+            return None
+        self.read += 1
+        self.resized += image.size != (self.form.size, self.form.size)
+        return fit_image(image, self.spec).pixels
+
+    def finish(self, source: Path) -> None:
+        """Raise DataError for images that could not be read, where that was not allowed, or all of them."""
+        if self.unreadable and (not self.form.skip_unreadable or not self.read):
+            others = f" (and {len(self.unreadable) - 1} more in {source})" if self.unreadable[1:] else ""
+            raise DataError(f"{self.unreadable[0]}{others}; remove or replace it, or give --skip-unreadable")
+
+    def remarks(self) -> tuple[str, ...]:
+        """What a user has to know of how the images came in."""
+        side = f"{self.form.size} x {self.form.size}"
+        found = [f"{self.resized:,} of {self.read:,} images were resized to {side}"] if self.resized else []
+        if self.unreadable:
+            found.append(
+                f"{len(self.unreadable):,} files that are no images were left out, the first: {self.unreadable[0]}"
+            )
+        return tuple(found)
+
+
+def _taken(part: tuple[Pixels, Labels], indices: NDArray[np.int64]) -> tuple[Pixels, Labels]:
+    return part[0][indices], part[1][indices]
+
+
+def _md5(pixels: Pixels, labels: Labels) -> str:
+    return hashlib.md5(pixels.tobytes() + labels.tobytes(), usedforsecurity=False).hexdigest()
+
+
+def part_named(name: str) -> Part:
+    """The part that a folder, a column or an array is named for; raises DataError for another name."""
+    if name.lower() not in PARTS:
+        raise DataError(f"{name!r} is no part of a data set: train, val or test")
+    return PARTS[name.lower()]
+
+
+def classes_of(folder: Path) -> Iterator[Path]:
+    """The sub-folders that count, by name."""
+    return (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith("."))
