@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lenet_edge.artefacts.exporting import ExportReport
     from lenet_edge.bench.measuring import BenchPlan
     from lenet_edge.bench.results import BenchResults
+    from lenet_edge.data.image_data import ImageForm
     from lenet_edge.evaluation.evaluation import Evaluation
     from lenet_edge.evaluation.file_verification import Evidence
     from lenet_edge.evaluation.run_verification import Verification
@@ -60,12 +61,13 @@ def train(
     learning_rate: float | None = None,
     device: str = "auto",
     threads: int | None = None,
+    images: ImageForm | None = None,
     watcher: Watcher | None = None,
 ) -> OpenedRun:
     """Train a recipe into a new run folder, evaluate it on the test set, and return the run.
 
     What is None comes from the recipe: its data set, epochs, batch size and peak learning rate. `threads`: torch's own
-    number where it is None. A `watcher` hears how training goes, and may stop it (TrainingStopped; the last epoch is
+    number where it is None. `images`: the size and colours of your own. A `watcher` hears how training goes, and may stop it (TrainingStopped; the last epoch is
     kept). Raises RunError where `out` holds a run, DataError without data, TrainingError for a device that is missing.
     """
     from lenet_edge.data.datasets import load_dataset
@@ -75,7 +77,7 @@ def train(
 
     found = find_recipe(recipe) if isinstance(recipe, str) else recipe
     chosen = found.changed(batch_size=batch_size, learning_rate=learning_rate)
-    data = load_dataset(str(dataset or chosen.made_for), _path(data_dir))
+    data = load_dataset(str(dataset or chosen.made_for), _path(data_dir), images)
     run = start_run(chosen, data, _path(out), seed=seed, device=device, threads=threads, epochs=epochs)
     complete(run, data, watcher or Watcher(), resume=False)
     return opened(run, _path(data_dir))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from lenet_edge.data.image_data import ImageForm
     from lenet_edge_runtime.foreign_classifier import ForeignClassifier
 
 MAX_SECONDS = 86_400.0  # a day: the limits of the child process are no infinite ones
@@ -19,7 +20,21 @@ DataDirOption = Annotated[
     Path | None,
     typer.Option(help="Folder with the data in torchvision's layout; looked in before $LENET_EDGE_DATA and the cache."),
 ]
-DatasetHelp = "mnist, fashion-mnist, kmnist, digits, or a folder with one sub-folder of images per class."
+DatasetHelp = (
+    "mnist, fashion-mnist, kmnist, digits, emnist-letters, emnist-balanced, emnist-digits, emnist-byclass, or your own "
+    "images: a folder with one sub-folder of images per class, a .csv or .jsonl of path and label, an .npz, a .parquet."
+)
+SizeOption = Annotated[
+    int | None,
+    typer.Option(help="Of your own images: their side in pixels, 16 to 96.  [default: 28]", show_default=False),
+]
+ChannelsOption = Annotated[
+    int | None, typer.Option(help="Of your own images: 1 (grey) or 3 (colour).  [default: 1]", show_default=False)
+]
+SkipUnreadableOption = Annotated[
+    bool,
+    typer.Option("--skip-unreadable", help="Of your own images: leave out files that are none, and count them."),
+]
 MaxDropOption = Annotated[
     float | None,
     typer.Option(
@@ -60,6 +75,17 @@ RunOption = Annotated[
     Path | None,
     typer.Option("--run", help="The run the files belong to; the latest finished one by default."),
 ]
+
+
+def image_form(
+    size: int | None, channels: int | None, val: Path | None = None, skip_unreadable: bool = False
+) -> ImageForm | None:
+    """How the user's own images are to be read; None where nothing was said of it."""
+    if size is None and channels is None and val is None and not skip_unreadable:
+        return None
+    from lenet_edge.data.image_data import ImageForm
+
+    return ImageForm(28 if size is None else size, 1 if channels is None else channels, val, skip_unreadable)
 
 
 def open_foreign(

@@ -7,7 +7,16 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.networks.recipes import DEFAULT_RECIPE, find_recipe
-from lenet_edge.options import MAX_SEED, DataDirOption, DatasetHelp, JsonOption
+from lenet_edge.options import (
+    MAX_SEED,
+    ChannelsOption,
+    DataDirOption,
+    DatasetHelp,
+    JsonOption,
+    SizeOption,
+    SkipUnreadableOption,
+    image_form,
+)
 
 NAME = "samples"
 
@@ -22,6 +31,9 @@ def run(
     recipe: Annotated[str, typer.Option(help="With --augmented: whose training.")] = DEFAULT_RECIPE,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the draw.")] = 0,
     data_dir: DataDirOption = None,
+    size: SizeOption = None,
+    channels: ChannelsOption = None,
+    skip_unreadable: SkipUnreadableOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Draw training images of every class as a PNG, and count them: a look at the data before anything is trained.
@@ -34,7 +46,9 @@ def run(
     from lenet_edge.data.datasets import load_dataset
     from lenet_edge.report.sheet import count_classes, draw_augmented, draw_sheet, drawn_samples
 
-    data = load_dataset(dataset, data_dir)
+    data = load_dataset(dataset, data_dir, image_form(size, channels, None, skip_unreadable))
+    for remark in data.remarks:
+        console.say(remark)
     path = out or Path(f"samples-{data.name}{'-augmented' if augmented else ''}.png")
     rows = draw_augmented(data, chosen, per_class, seed) if augmented else drawn_samples(data, per_class, seed)
     draw_sheet(rows, data.labels, path)

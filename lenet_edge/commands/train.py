@@ -7,7 +7,16 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.networks.recipes import DEFAULT_RECIPE, Recipe, find_recipe
-from lenet_edge.options import MAX_SEED, DataDirOption, DatasetHelp, JsonOption
+from lenet_edge.options import (
+    MAX_SEED,
+    ChannelsOption,
+    DataDirOption,
+    DatasetHelp,
+    JsonOption,
+    SizeOption,
+    SkipUnreadableOption,
+    image_form,
+)
 from lenet_edge_runtime.errors import TrainingError
 
 NAME = "train"
@@ -31,6 +40,19 @@ def run(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/RECIPE-DATASET-N by default.")] = None,
     data_dir: DataDirOption = None,
+    size: SizeOption = None,
+    channels: ChannelsOption = None,
+    val: Annotated[
+        Path | None, typer.Option(help="Of your own images: a folder of class folders to validate on.")
+    ] = None,
+    skip_unreadable: SkipUnreadableOption = False,
+    class_weights: Annotated[
+        str | None, typer.Option(help="none, or balanced: rare classes weigh as much as frequent ones.")
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stop after so many epochs without a better validation accuracy; keep the best."),
+    ] = None,
     qat: Annotated[
         bool,
         typer.Option("--qat", help="Fine-tune a finished run with fake quantization, for export --int8; a new run."),
@@ -65,19 +87,28 @@ def run(
         typed = {
             "recipe": recipe, "--dataset": dataset, "--epochs": epochs, "--batch-size": batch_size, "--lr": lr,
             "--seed": seed, "--device": device, "--threads": threads, "--qat": qat or None, "--from": source,
+            "--size": size, "--channels": channels, "--val": val, "--skip-unreadable": skip_unreadable or None,
+            "--class-weights": class_weights, "--patience": patience,
         }  # fmt: skip
         run, data = _resumed(out, data_dir, typed)
     elif qat:
-        _refuse_with("--qat", recipe=recipe, dataset=dataset, seed=seed)
+        _refuse_with(
+            "--qat", recipe=recipe, dataset=dataset, seed=seed, size=size, channels=channels, val=val,
+            skip_unreadable=skip_unreadable or None, class_weights=class_weights, patience=patience,
+        )  # fmt: skip
         run, data = _fine_tuned(
             source, data_dir, out=out, epochs=epochs, batch_size=batch_size, learning_rate=lr, device=device or "auto",
             threads=threads,
         )  # fmt: skip
     else:
-        chosen = find_recipe(recipe or DEFAULT_RECIPE).changed(batch_size=batch_size, learning_rate=lr)
-        run, data = _started(
-            chosen, dataset, data_dir, out, seed=seed or 0, device=device or "auto", threads=threads, epochs=epochs
+        chosen = find_recipe(recipe or DEFAULT_RECIPE).changed(
+            batch_size=batch_size, learning_rate=lr, patience=patience, class_weights=_class_weights(class_weights)
         )
+        form = image_form(size, channels, val, skip_unreadable)
+        run, data = _started(
+            chosen, dataset, data_dir, form, out, seed=seed or 0, device=device or "auto", threads=threads,
+            epochs=epochs,
+        )  # fmt: skip
     with distributed.assembled() as team:
         document = train_run(run, data, resume=resume or qat, team=team)
     if as_json:
@@ -115,12 +146,14 @@ def _fine_tuned(source: Path | None, data_dir: Path | None, **options: Any) -> t
 
 
 def _started(
-    recipe: Recipe, dataset: str | None, data_dir: Path | None, out: Path | None, **options: Any
+    recipe: Recipe, dataset: str | None, data_dir: Path | None, form: Any, out: Path | None, **options: Any
 ) -> tuple[Any, Any]:
     from lenet_edge.data.datasets import load_dataset
     from lenet_edge.training.training import start_run
 
-    data = load_dataset(dataset or recipe.made_for, data_dir)
+    data = load_dataset(dataset or recipe.made_for, data_dir, form)
+    for remark in data.remarks:
+        console.say(remark)
     return start_run(recipe, data, out, **options), data
 
 
@@ -146,6 +179,12 @@ def train_run(run: Any, data: Any, *, resume: bool = False, team: Any = None) ->
         "threads": record.threads,
         "processes": record.processes,
     }
+
+
+def _class_weights(given: str | None) -> str | None:
+    if given not in (None, "none", "balanced"):
+        raise typer.BadParameter(f"--class-weights is none or balanced, got {given!r}")
+    return given
 
 
 def _refuse_with(option: str, **given: object) -> None:

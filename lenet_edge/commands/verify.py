@@ -56,7 +56,7 @@ def run(
     if found is None:
         passed = _verify_alone(files or [], dataset, data_dir, max_drop, as_json)
     else:
-        passed = _verify_against(found, files, dataset, data_dir, max_drop, run is None, as_json)
+        passed = _verify_against(found, files, dataset, max_drop, run is None, as_json)
     if not passed:
         raise typer.Exit(3)
 
@@ -79,10 +79,9 @@ def _verify_alone(
 ) -> bool:
     if max_drop is not None and dataset is None:
         raise typer.BadParameter("--max-drop needs images: the run of these files is not here, so give --dataset")
-    from lenet_edge.data.datasets import load_dataset
-    from lenet_edge.evaluation.file_verification import examine
+    from lenet_edge.evaluation.file_verification import data_for, examine
 
-    data = load_dataset(dataset, data_dir) if dataset else None
+    data = data_for(files[0], dataset, data_dir) if dataset else None
     found = [examine(path, data, max_drop) for path in files]
     passed = all(item.passed for item in found)
     if as_json:
@@ -121,16 +120,14 @@ def _verify_against(
     found: Any,
     files: list[Path] | None,
     dataset: str | None,
-    data_dir: Path | None,
     max_drop: float | None,
     same_weights: bool,
     as_json: bool,
 ) -> bool:
-    from lenet_edge.data.datasets import load_dataset
     from lenet_edge.evaluation.run_verification import verify
     from lenet_edge.runs.exported import exported_files
 
-    data = load_dataset(dataset, data_dir) if dataset else found.data
+    data = found.images(dataset)
     if data.md5s != found.record.data_md5s:
         console.say(f"{data.name} is not what {found.run.folder} was trained on: files are held against PyTorch there")
     result = verify(files or exported_files(found.run), found, data, max_drop, same_weights=same_weights)

@@ -1,6 +1,7 @@
 """The user's own images as arrays: an .npz file, or the four IDX files of MNIST's layout."""
 
 import gzip
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge.data.idx_files import parse_idx
-from lenet_edge.data.image_data import ImageData
-from lenet_edge.data.own_images import ImageForm, Labelled, Part, assemble
+from lenet_edge.data.image_data import ImageData, ImageForm
+from lenet_edge.data.own_images import Labelled, Part, assemble
 from lenet_edge_runtime.errors import DataError
+from lenet_edge_runtime.reading import read_bytes, read_text
 
+NPZ_BYTES = 2048 * 2**20  # what is trained on lies in memory as a whole anyway
 # Keras' names, and plain ones; the first pair that is there counts.
 ARRAYS: dict[Part, tuple[tuple[str, str], ...]] = {
     "train": (("x_train", "y_train"), ("train_images", "train_labels")),
@@ -32,7 +35,7 @@ def load_npz(path: Path, form: ImageForm) -> ImageData:
     is read. Raises DataError for arrays of other shapes.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(read_bytes(path, NPZ_BYTES)), allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except Exception as error:  # zipfile, zlib and NumPy's header each raise their own for a damaged file
         raise DataError(f"{path} is no .npz file of plain arrays ({str(error) or type(error).__name__})") from None
@@ -61,7 +64,7 @@ def load_idx_folder(folder: Path, form: ImageForm) -> ImageData:
     for part, (images, labels) in IDX_FILES.items():
         pairs[part] = (_read(folder, images), _read(folder, labels))
     listed = folder / "labels.txt"
-    names = listed.read_text(encoding="utf-8").split("\n") if listed.is_file() else None
+    names = read_text(listed).split("\n") if listed.is_file() else None
     return _assembled(folder, pairs, form, [name.strip() for name in names if name.strip()] if names else None)
 
 
@@ -73,7 +76,7 @@ def _read(folder: Path, name: str) -> NDArray[np.uint8]:
     path = _file(folder, name)
     assert path is not None
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
         return parse_idx(gzip.decompress(content) if path.suffix == ".gz" else content)
     except (OSError, EOFError, ValueError, IndexError) as error:
         raise DataError(f"{path} is no IDX file of bytes ({error})") from None

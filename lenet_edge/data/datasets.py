@@ -7,16 +7,17 @@ from platformdirs import user_cache_path
 
 from lenet_edge.data.arrays import is_idx_folder, load_idx_folder, load_npz
 from lenet_edge.data.augmentation import Augmentation
+from lenet_edge.data.emnist import EMNIST_LABELS, load_emnist
 from lenet_edge.data.hugging_face import is_hugging_face, load_hugging_face
 from lenet_edge.data.idx_files import load_idx
-from lenet_edge.data.image_data import ImageData
+from lenet_edge.data.image_data import ImageData, ImageForm
 from lenet_edge.data.image_folders import load_folder
 from lenet_edge.data.listings import SUFFIXES as LISTINGS
 from lenet_edge.data.listings import load_listing
-from lenet_edge.data.own_images import ImageForm
 from lenet_edge.data.sklearn_digits import load_digits_set
 from lenet_edge.data.source import Source
 from lenet_edge_runtime.errors import DataError
+from lenet_edge_runtime.spec import ModelSpec
 
 DATA_VARIABLE = "LENET_EDGE_DATA"
 DIGIT_NAMES = tuple("0123456789")
@@ -37,6 +38,12 @@ def load_dataset(name: str, data_dir: Path | None = None, form: ImageForm | None
     if form is not None and form.val is not None:
         raise DataError(f"{name} is validated on a part of its training images: --val is for your own")
     return data
+
+
+def load_for(spec: ModelSpec, name: str, data_dir: Path | None = None) -> ImageData:
+    """A data set for a model: the user's own images in the size and colours that it takes."""
+    own = name not in DATASETS
+    return load_dataset(name, data_dir, ImageForm(spec.height, spec.channels) if own else None)
 
 
 def _load_own(name: str, form: ImageForm) -> ImageData:
@@ -125,6 +132,18 @@ DATASETS = {
                 "5c965bf0a639b31b8f53240b1b52f4d7",
                 "7320c461ea6c1c855c0b718fb2a4b134",
             ),
+        ),
+        *(
+            Source(
+                name=f"emnist-{split}",
+                title=f"EMNIST {split}",
+                labels=labels,
+                load=load_emnist,
+                augmentation=_DIGIT_AUGMENTATION,
+                torchvision_name="EMNIST",
+                fit="mnist",
+            )
+            for split, labels in EMNIST_LABELS.items()
         ),
         Source(
             name="digits",

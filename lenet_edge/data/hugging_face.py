@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lenet_edge.data.image_data import ImageData
-from lenet_edge.data.own_images import PARTS, ImageForm, Labelled, assemble, part_named
+from lenet_edge.data.image_data import ImageData, ImageForm
+from lenet_edge.data.own_images import PARTS, Labelled, assemble, part_named
 from lenet_edge_runtime.errors import DataError
 
 MARKS = ("dataset_dict.json", "dataset_info.json")

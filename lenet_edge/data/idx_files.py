@@ -6,6 +6,7 @@ Sources: LeCun et al. 1998 (MNIST), Xiao et al. 2017 (Fashion-MNIST), Clanuwat e
 import gzip
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,13 +48,7 @@ def _find(row: Source, folders: list[Path]) -> Path | None:
 
 def _download(row: Source, folders: list[Path]) -> Path:
     cache = folders[-1]
-    try:
-        from torchvision import datasets
-    except RuntimeError as error:  # "operator torchvision::nms does not exist"
-        raise DataError(
-            f"torchvision does not fit the installed torch ({error}); "
-            f"install both from one place: pip install --force-reinstall torch torchvision"
-        ) from None
+    datasets = torchvision_datasets()
     try:
         getattr(datasets, row.torchvision_name)(cache, download=True)
     except (RuntimeError, OSError) as error:
@@ -64,6 +59,18 @@ def _download(row: Source, folders: list[Path]) -> Path:
             f"or use --dataset digits, which needs no download"
         ) from None
     return cache / row.torchvision_name / "raw"
+
+
+def torchvision_datasets() -> Any:
+    """The module torchvision.datasets; raises DataError where torchvision does not fit the installed torch."""
+    try:
+        from torchvision import datasets
+    except RuntimeError as error:  # "operator torchvision::nms does not exist"
+        raise DataError(
+            f"torchvision does not fit the installed torch ({error}); "
+            f"install both from one place: pip install --force-reinstall torch torchvision"
+        ) from None
+    return datasets
 
 
 def _read_idx(path: Path, md5: str) -> NDArray[np.uint8]:

@@ -17,6 +17,30 @@ Labels = NDArray[np.int64]  # [n]
 VALIDATION_SHARE = 1 / 12  # 5,000 of MNIST's 60,000
 
 
+SIZES = range(16, 97)
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """What a user's own images are made into, and what happens to those that cannot be read.
+
+    `size` is the side in pixels, `channels` 1 (grey) or 3 (colour). `val` is a folder of class folders to validate on.
+    Without `skip_unreadable` a file that is no image is an error.
+    """
+
+    size: int = 28
+    channels: int = 1
+    val: Path | None = None
+    skip_unreadable: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise DataError for a size or a number of channels that there is not."""
+        if self.size not in SIZES:
+            raise DataError(f"images are made {SIZES[0]} to {SIZES[-1]} pixels wide, got --size {self.size}")
+        if self.channels not in (1, 3):
+            raise DataError(f"images have 1 channel (grey) or 3 (colour), got --channels {self.channels}")
+
+
 @dataclass(frozen=True)
 class ImageData:
     """A data set, whole in memory: images uint8 [n, c, h, w], labels int64 [n] that index `labels`."""
@@ -33,6 +57,7 @@ class ImageData:
     folder: Path | None = None  # where a user's own images lie; None for the data sets of the table
     fit: Fit = "resize"  # how an image of another size is brought to this one's
     validation_images: int = 0  # that the user gave: the last of the training images; 0: they are drawn by the seed
+    form: ImageForm | None = None  # that a user's own images were read in
     remarks: tuple[str, ...] = ()  # what a user has to know of how the images came in
 
     def split(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from lenet_edge.data.image_data import ImageData
-from lenet_edge.data.own_images import PARTS, ImageForm, Labelled, Part, assemble, classes_of
+from lenet_edge.data.image_data import ImageData, ImageForm
+from lenet_edge.data.own_images import PARTS, Labelled, Part, assemble, classes_of
 from lenet_edge_runtime.errors import DataError
 
 

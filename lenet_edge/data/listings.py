@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lenet_edge.data.image_data import ImageData
-from lenet_edge.data.own_images import ImageForm, Labelled, assemble, part_named
+from lenet_edge.data.image_data import ImageData, ImageForm
+from lenet_edge.data.own_images import Labelled, assemble, part_named
 from lenet_edge_runtime.errors import DataError
+from lenet_edge_runtime.reading import read_text
 
 SUFFIXES = (".csv", ".jsonl")
 PART_KEYS = ("part", "split")
@@ -21,7 +22,7 @@ def load_listing(path: Path, form: ImageForm) -> ImageData:
     lines are objects with the same keys. Raises DataError for a line that lacks a path or a label.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path).removeprefix("\ufeff")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a text file that can be read ({error})") from None
     rows = _json_lines(path, text) if path.suffix.lower() == ".jsonl" else _csv_rows(path, text)

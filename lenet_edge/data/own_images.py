@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge.data.augmentation import Augmentation
-from lenet_edge.data.image_data import ImageData, Labels, Pixels, split_indices
+from lenet_edge.data.image_data import ImageData, ImageForm, Labels, Pixels, split_indices
 from lenet_edge_runtime.errors import DataError, ImageError
 from lenet_edge_runtime.fitting import fit_image
 from lenet_edge_runtime.images import read_image
 from lenet_edge_runtime.spec import ModelSpec
 
 NAME = "images"  # of a user's own data: a folder's or a file's own name stays out of every file that is passed on
-SIZES = range(16, 97)
 AUGMENTATION = Augmentation(rotation_degrees=4, scale=0.05, shear=0, shift_pixels=1.5)  # of 28
 TEST_SHARE = 0.2
 Part = Literal["", "train", "val", "test"]  # "": to be split
@@ -25,27 +24,6 @@ PARTS: dict[str, Part] = {
     "": "", "train": "train", "training": "train", "test": "test", "testing": "test",
     "val": "val", "valid": "val", "validation": "val",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ImageForm:
-    """What a user's own images are made into, and what happens to those that cannot be read.
-
-    `size` is the side in pixels, `channels` 1 (grey) or 3 (colour). `val` is a folder of class folders to validate on.
-    Without `skip_unreadable` a file that is no image is an error.
-    """
-
-    size: int = 28
-    channels: int = 1
-    val: Path | None = None
-    skip_unreadable: bool = False
-
-    def __post_init__(self) -> None:
-        """Raise DataError for a size or a number of channels that there is not."""
-        if self.size not in SIZES:
-            raise DataError(f"images are made {SIZES[0]} to {SIZES[-1]} pixels wide, got --size {self.size}")
-        if self.channels not in (1, 3):
-            raise DataError(f"images have 1 channel (grey) or 3 (colour), got --channels {self.channels}")
 
 
 @dataclass(frozen=True)
@@ -93,6 +71,7 @@ def assemble(items: Sequence[Labelled], form: ImageForm, source: Path, names: Se
         augmentation=replace(AUGMENTATION, shift_pixels=AUGMENTATION.shift_pixels * form.size / 28),
         folder=source,
         validation_images=len(validation[1]),
+        form=form,
         remarks=read.remarks(),
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lenet_edge.data.datasets import load_dataset, load_for
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.statistics import unpaired_drop_upper
 from lenet_edge_exporters import open_file
@@ -50,6 +51,13 @@ def examine(path: Path, data: ImageData | None, max_drop_pp: float | None = None
     accuracy = _accuracy(model, data)
     holds, remark = _judge(accuracy, data, model, found, max_drop_pp)
     return Evidence(str(path), name, found.passed and holds, found, found.card, accuracy, remark)
+
+
+def data_for(path: Path, dataset: str, data_dir: Path | None) -> ImageData:
+    """A data set, the user's own images in the form that this file takes; a damaged file is not asked for its own."""
+    if is_damaged(path):
+        return load_dataset(dataset, data_dir)
+    return load_for(ModelSpec.from_metadata(open_file(path)[1].metadata), dataset, data_dir)
 
 
 def is_damaged(path: Path) -> bool:

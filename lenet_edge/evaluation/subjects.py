@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from lenet_edge.data.datasets import DATASETS, load_dataset
+from lenet_edge.data.datasets import DATASETS, load_dataset, load_for
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.evaluation import open_model
 from lenet_edge.runs.exported import PYTORCH, run_of
@@ -34,8 +34,7 @@ class Subject:
 
 def run_subject(opened: OpenedRun, dataset: str | None = None) -> Subject:
     """A run's network, on its own test images or on those of another data set."""
-    data = load_dataset(dataset, opened.data_dir) if dataset else opened.data
-    return Subject(str(opened.run.folder), PYTORCH, opened.model, opened.record.spec, data)
+    return Subject(str(opened.run.folder), PYTORCH, opened.model, opened.record.spec, opened.images(dataset))
 
 
 def file_subject(path: Path, dataset: str | None = None, data_dir: Path | None = None) -> Subject:
@@ -44,7 +43,7 @@ def file_subject(path: Path, dataset: str | None = None, data_dir: Path | None =
     Raises DataError where the file does not say which data that is, or where they are not the same any more.
     """
     format_name, model, spec = open_model(path)
-    data = load_dataset(dataset, data_dir) if dataset else _own_data(path, model, data_dir)
+    data = load_for(spec, dataset, data_dir) if dataset else _own_data(path, model, data_dir)
     return Subject(str(path), format_name, model, spec, data)
 
 
@@ -58,9 +57,10 @@ def _own_data(path: Path, model: LoadedModel, data_dir: Path | None) -> ImageDat
     stated = json.loads(model.metadata.get(PREFIX + "dataset", "null"))
     found = run_of(path)
     wanted = found.run.dataset_argument(found.record) if found else stated
+    form = found.run.image_form(found.record) if found else None
     if found is None and wanted not in DATASETS:
         raise UnnamedDataError(f"{path} does not say which data it belongs to: give --dataset")
-    data = load_dataset(wanted, data_dir)
+    data = load_dataset(wanted, data_dir, form)
     if data.md5s != json.loads(model.metadata.get(PREFIX + "data_md5s", "null")):
         raise DataError(f"the images of {stated} are not those that {path} was made from; name others by --dataset")
     return data

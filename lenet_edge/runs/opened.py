@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenet_edge.data.datasets import load_dataset
+from lenet_edge.data.datasets import load_dataset, load_for
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.record import RunRecord
 from lenet_edge.runs.run import Run
@@ -27,12 +27,19 @@ class OpenedRun:
     @cached_property
     def data(self) -> ImageData:
         """The images that the run was trained on; raises DataError where they are not the same any more."""
-        data = load_dataset(self.run.dataset_argument(self.record), self.data_dir)
+        data = load_dataset(self.run.dataset_argument(self.record), self.data_dir, self.run.image_form(self.record))
         if data.md5s != self.record.data_md5s:
             raise DataError(
                 f"the images of {self.record.dataset} are not those that {self.run.folder} was trained on; train again"
             )
         return data
+
+    def images(self, dataset: str | None) -> ImageData:
+        """The run's own data, or a data set of this name or path, in the form that the network takes."""
+        own = self.run.dataset_argument(self.record)
+        if dataset is None or dataset == own or (Path(own).exists() and Path(dataset).resolve() == Path(own)):
+            return self.data
+        return load_for(self.record.spec, dataset, self.data_dir)
 
     @cached_property
     def net(self) -> "Network":

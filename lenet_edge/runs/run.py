@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lenet_edge.data.image_data import ImageData
+from lenet_edge.data.image_data import ImageData, ImageForm
 from lenet_edge.runs.record import RunRecord
 from lenet_edge_exporters import atomic
 from lenet_edge_runtime.errors import RunError
@@ -101,14 +101,32 @@ class Run:
     def remember_data(self, data: ImageData) -> None:
         """Keep where a user's own images lie, outside of the record."""
         if data.folder is not None:
-            atomic.write_text(self._local_path, json.dumps({"dataset": str(data.folder.resolve())}) + "\n")
+            form = data.form or ImageForm()
+            read_as = {"val": str(form.val.resolve()) if form.val else None, "skip_unreadable": form.skip_unreadable}
+            content = json.dumps({"dataset": str(data.folder.resolve()), **read_as})
+            atomic.write_text(self._local_path, content + "\n")
 
     def dataset_argument(self, record: RunRecord) -> str:
         """What `load_dataset` takes to load this run's data: a name, or the path of the user's own folder."""
+        local = self._local()
+        return str(local["dataset"]) if local else record.dataset
+
+    def image_form(self, record: RunRecord) -> ImageForm | None:
+        """How the user's own images are read for this run; None for a data set of the table."""
+        if (local := self._local()) is None:
+            return None
+        val = local.get("val")
+        spec, skip = record.spec, local.get("skip_unreadable") is True
+        return ImageForm(spec.height, spec.channels, Path(str(val)) if val else None, skip)
+
+    def _local(self) -> dict[str, Any] | None:
+        """What local.json holds; None where there is none."""
         if not self._local_path.is_file():
-            return record.dataset
+            return None
         try:
-            return str(json.loads(read_text(self._local_path))["dataset"])
+            local: dict[str, Any] = json.loads(read_text(self._local_path))
+            _ = local["dataset"]
+            return local
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{self._local_path}, which says where the run's images lie, is damaged ({error!r}); "

@@ -41,7 +41,7 @@ def _serve(team: ProcessTeam, watcher: SignalWatcher, data_dir: Path | None) -> 
 
 def prepared(assignment: Assignment, team: ProcessTeam, data_dir: Path | None) -> Trainer:
     """A trainer for what was assigned, on this machine's images; raises DataError where those are others."""
-    data = load_dataset(assignment.dataset, data_dir)
+    data = load_dataset(assignment.dataset, data_dir, assignment.form)
     if dict(data.md5s) != assignment.record.data_md5s:
         raise DataError(f"the images of {assignment.dataset} on this machine are not those of the leading process")
     trainer = Trainer(assignment.record, data, team)

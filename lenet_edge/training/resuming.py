@@ -38,8 +38,22 @@ def _as_typed(run: Run, record: RunRecord, typed: dict[str, Any]) -> dict[str, A
         "--seed": record.seed,
         "--device": "auto" if typed.get("--device") == "auto" else record.device,
         "--threads": record.threads,
+        **_of_images(run, record, typed),
+        "--class-weights": recipe.class_weights,
+        "--patience": recipe.patience,
         "--qat": record.quantization is not None,
         "--from": _source(record, typed.get("--from")),
+    }
+
+
+def _of_images(run: Run, record: RunRecord, typed: dict[str, Any]) -> dict[str, Any]:
+    form, val = run.image_form(record), typed.get("--val")
+    same = val is not None and form is not None and form.val == Path(val).resolve()
+    return {
+        "--size": record.spec.height,
+        "--channels": record.spec.channels,
+        "--val": val if same else form and form.val,
+        "--skip-unreadable": form is not None and form.skip_unreadable,
     }
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lenet_edge.data.augmentation import amounts_for, augment
-from lenet_edge.data.image_data import ImageData
+from lenet_edge.data.image_data import ImageData, ImageForm
 from lenet_edge.networks.models import build_model
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs import checkpoints
@@ -40,6 +40,7 @@ class Assignment:
     """What the leading process tells its followers to train, from where on."""
 
     dataset: str  # what `load_dataset` takes
+    form: ImageForm | None
     record: RunRecord
     state: TrainingState
 

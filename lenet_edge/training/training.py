@@ -108,12 +108,13 @@ def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, 
     if resume:
         trainer.restore(checkpoints.load_state(run.checkpoint_path))
         history = read_history(run)[: trainer.epoch]
+        _keep_best(run, trainer, history)  # a kill may have come between the checkpoint and this
     else:
         write_history(run, history)
         checkpoints.save_state(run.checkpoint_path, trainer.state())
     if team.size > 1:
-        team.send(Assignment(run.dataset_argument(record), record, trainer.state()))
-    while trainer.epoch < record.recipe.epochs:
+        team.send(Assignment(run.dataset_argument(record), run.image_form(record), record, trainer.state()))
+    while not is_over(history, record.recipe):
         try:
             history.append(trainer.train_epoch(watcher))
         except TrainingStopped as stopped:
@@ -124,14 +125,34 @@ def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, 
             ) from None
         write_history(run, history)
         checkpoints.save_state(run.checkpoint_path, trainer.state())
+        _keep_best(run, trainer, history)
         watcher.epoch_done(history[-1], record.recipe.epochs)
     final = trainer.final_net
+    if record.recipe.patience is not None:
+        checkpoints.load_weights(run.weights_path, final)
     quantized = final if isinstance(final, FakeQuantized) else None
     checkpoints.save_weights(run.weights_path, quantized.net if quantized else final)
     return run.finish(_metrics(trainer, history, data), quantized.ranges() if quantized else ())
 
 
+def best_epoch(history: list[Epoch]) -> int:
+    """The first of the epochs with the greatest validation accuracy; 0 before there is one."""
+    return max(range(len(history)), key=lambda index: history[index].val_accuracy) + 1 if history else 0
+
+
+def is_over(history: list[Epoch], recipe: Recipe) -> bool:
+    """Whether all epochs are done, or the validation accuracy has not risen for as many as the recipe is patient."""
+    waited = len(history) - best_epoch(history)
+    return len(history) >= recipe.epochs or (recipe.patience is not None and waited >= recipe.patience)
+
+
+def _keep_best(run: Run, trainer: Trainer, history: list[Epoch]) -> None:
+    if trainer.recipe.patience is not None and history and best_epoch(history) == len(history):
+        checkpoints.save_weights(run.weights_path, trainer.final_net)
+
+
 def _metrics(trainer: Trainer, history: list[Epoch], data: ImageData) -> dict[str, float | int]:
+    kept = history[-1 if trainer.recipe.patience is None else best_epoch(history) - 1]
     pixels, labels = trainer.on_device(data.test_pixels, data.test_labels)
     logits = logits_of(trainer.final_net, trainer.spec, pixels)
     trained_on = logits_of(trainer.final_net, trainer.spec, trainer.train_pixels)
@@ -141,7 +162,7 @@ def _metrics(trainer: Trainer, history: list[Epoch], data: ImageData) -> dict[st
         "seconds": round(sum(row.seconds for row in history), 2),
         "images_per_second": round(statistics.harmonic_mean(row.images_per_second for row in history), 1),
         "train_accuracy": accuracy_of(trained_on, trainer.train_labels),
-        "val_accuracy": history[-1].val_accuracy,
+        "val_accuracy": kept.val_accuracy,
         "test_accuracy": accuracy_of(logits, labels),
         "test_images": len(labels),
     }

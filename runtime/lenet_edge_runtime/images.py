@@ -16,7 +16,7 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lenet_edge_runtime.errors import ImageError
 from lenet_edge_runtime.reading import IMAGE_BYTES, opened
@@ -66,6 +66,8 @@ def read_image(source: ImageSource, channels: int) -> Image.Image:
         raise
     except OSError as error:
         raise ImageError(f"{name} is not an image that can be read ({error.strerror or _first_line(error)})") from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{name} is not an image that can be read (its bytes are of no known image format)") from None
     except Exception as error:  # a dozen decoders, each of which raises what its parsing of damaged bytes raises
         raise ImageError(f"{name} is not an image that can be read ({_first_line(error)})") from None
 

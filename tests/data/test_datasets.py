@@ -79,7 +79,7 @@ def test_missing_and_offline(tiny_mnist: Path, monkeypatch: pytest.MonkeyPatch, 
     assert "--dataset digits" in message
 
 
-@pytest.mark.parametrize("name", [name for name, row in DATASETS.items() if row.torchvision_name])
+@pytest.mark.parametrize("name", [name for name, row in DATASETS.items() if row.md5s])
 def test_md5s_are_torchvisions(name: str) -> None:
     from torchvision import datasets as torchvision_datasets
 

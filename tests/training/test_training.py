@@ -115,6 +115,26 @@ def test_resuming_is_bit_exact(recipe: str, stopped_after: int, tmp_path: Path, 
     assert [replace(row, seconds=0, images_per_second=0) for row in read_history(stopped)] == same
 
 
+@pytest.mark.parametrize("stopped_after", [1, 2])
+def test_patience_keeps_the_best_epoch_however_it_was_interrupted(
+    stopped_after: int, tmp_path: Path, data: ImageData
+) -> None:
+    """At a rate of zero no epoch is better than the first, which is kept after two more."""
+    still = {"learning_rate": 0.0, "schedule": "constant", "average_decay": 0.0, "patience": 2}
+    straight, stopped = (new_run(tmp_path / name, data, "lenet5-classic", **still) for name in ("straight", "stopped"))
+    for run in (straight, stopped):
+        run.write(replace(run.read(), recipe=replace(run.read().recipe, epochs=9)))
+    record = train(straight, data, Watcher())
+    assert record.metrics["epochs"] == 3
+    assert record.metrics["val_accuracy"] == read_history(straight)[0].val_accuracy
+    with pytest.raises(TrainingStopped):
+        train(stopped, data, StopAfter(stopped_after))
+    if stopped_after == 1:
+        stopped.weights_path.unlink()  # a kill between the checkpoint and the best weights
+    train(stopped, data, Watcher(), resume=True)
+    assert stopped.weights_path.read_bytes() == straight.weights_path.read_bytes()
+
+
 def test_nan_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path, data: ImageData) -> None:
     class Poison(Watcher):
         """After one epoch, makes the network's output infinite, as a far too high learning rate does."""
