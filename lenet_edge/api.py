@@ -67,8 +67,9 @@ def train(
     """Train a recipe into a new run folder, evaluate it on the test set, and return the run.
 
     What is None comes from the recipe: its data set, epochs, batch size and peak learning rate. `threads`: torch's own
-    number where it is None. `images`: the size and colours of your own. A `watcher` hears how training goes, and may stop it (TrainingStopped; the last epoch is
-    kept). Raises RunError where `out` holds a run, DataError without data, TrainingError for a device that is missing.
+    number where it is None. `images`: the size and colours of your own. A `watcher` hears how training goes, and may
+    stop it (TrainingStopped; the last epoch is kept). Raises RunError where `out` holds a run, DataError without data,
+    TrainingError for a device that is missing.
     """
     from lenet_edge.data.datasets import load_dataset
     from lenet_edge.runs.opened import open_run as opened
@@ -132,7 +133,6 @@ def verify(
     passes when the upper end of the interval is at most `max_drop_pp` percentage points (None: 0.3, more on small test
     sets). Without a run, the files' own is looked for; raises RunError where it is not here: then `examine` the file.
     """
-    from lenet_edge.data.datasets import load_dataset
     from lenet_edge.evaluation.run_verification import verify as verified
     from lenet_edge.runs.exported import exported_files, run_of
 
@@ -140,7 +140,7 @@ def verify(
     found = run_of(paths[0], folder) if paths and run is None else _opened(run, data_dir)
     if found is None:
         raise RunError(f"the run that {paths[0]} was exported from is not here; name it, or call lenet_edge.examine")
-    data = load_dataset(str(dataset), folder) if dataset else found.data
+    data = found.images(str(dataset) if dataset else None)
     return verified(paths or exported_files(found.run), found, data, max_drop_pp, same_weights=run is None)
 
 
@@ -149,10 +149,10 @@ def examine(file: StrPath, *, dataset: StrPath | None = None, data_dir: StrPath 
 
     With a data set the accuracy is measured again and has to be the card's.
     """
-    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.evaluation.file_verification import data_for
     from lenet_edge.evaluation.file_verification import examine as examined
 
-    return examined(Path(file), load_dataset(str(dataset), _path(data_dir)) if dataset else None)
+    return examined(Path(file), data_for(Path(file), str(dataset), _path(data_dir)) if dataset else None)
 
 
 def evaluate(
