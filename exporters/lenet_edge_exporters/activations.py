@@ -8,7 +8,7 @@ it. No weight changes, and it stays exact before a padded convolution too, where
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,12 +44,19 @@ def quantized_operators() -> list[str]:
     return sorted({*QLinearOpsRegistry, *QDQRegistry, "Tanh"})
 
 
-def overrides(model: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]]) -> dict[str, list[dict[str, Any]]]:
+def overrides(
+    model: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]], in_tables: Collection[str] = ()
+) -> dict[str, list[dict[str, Any]]]:
     """The quantizer's `TensorQuantOverrides` that give every Tanh of a float32 graph the scales it needs here.
 
-    `ranges`, least and greatest value by tensor, tell how small the scale of its input may be.
+    `ranges`, least and greatest value by tensor, tell how small the scale of its input may be; nodes named by
+    `in_tables` become part of a table (`elementwise`) and need none.
     """
-    tanhs = [node for node in model.graph.node if node.op_type == "Tanh" and node.output[0] != OUTPUT]
+    tanhs = [
+        node
+        for node in model.graph.node
+        if node.op_type == "Tanh" and node.output[0] != OUTPUT and node.name not in in_tables
+    ]
     sources = {node.output[0]: source for node in tanhs if (source := _source(model.graph, node)) is not None}
     inputs = {
         name: _parameters(_input_scale(max(map(abs, ranges[name]))), INPUT_ZERO_POINT) for name in sources.values()

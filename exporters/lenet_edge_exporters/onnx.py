@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lenet_edge_exporters import folding
+from lenet_edge_exporters import canonical, folding
 from lenet_edge_exporters.export_job import DEFAULT_OPSET, ExportJob, LoadedModel
 from lenet_edge_exporters.known_answers import answer_images
 from lenet_edge_runtime import proof
@@ -66,8 +66,10 @@ def build(job: ExportJob) -> onnx.ModelProto:
     from onnx import checker, version_converter
 
     model = _export_dynamo(job)
+    canonical.canonicalise(model)
     if job.input == "uint8":
         folding.fold_normalisation(model)
+    canonical.affine_as_convolution(model)
     if job.opset != _opset_of(model):
         model = version_converter.convert_version(model, max(job.opset, 14))
         if job.opset == 13:
@@ -133,14 +135,7 @@ def _export_dynamo(job: ExportJob) -> onnx.ModelProto:
 
 
 def _from_14_to_13(model: onnx.ModelProto) -> None:
-    """Take the last step, for which onnx has no adapters: 14 only gave Reshape an attribute, and others more types.
-
-    The attribute (`allowzero`) says what a 0 in the new shape means; without a 0 it says nothing and may go.
-    """
-    for node in model.graph.node:
-        if node.op_type == "Reshape" and 0 not in folding.constant(model.graph, node.input[1]):
-            for attribute in [item for item in node.attribute if item.name == "allowzero"]:
-                node.attribute.remove(attribute)
+    """Take the last step, for which onnx has no adapters: 14 only gave Reshape an attribute, and others more types."""
     next(entry for entry in model.opset_import if entry.domain == "").version = 13
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lenet_edge_exporters.probabilities import as_logits
 from lenet_edge_runtime.images import to_input
 from lenet_edge_runtime.spec import PREFIX, InputType, ModelSpec, check_outputs, input_type_of
 
@@ -40,8 +41,13 @@ class PixelInput(nn.Module):
 
 
 def deployable(net: nn.Module, spec: ModelSpec, input_type: InputType = "uint8") -> nn.Module:
-    """A copy of `net` on the CPU, in evaluation mode, that takes this input; `net` itself is left as it is."""
-    bare = copy.deepcopy(net).cpu()
+    """A copy of `net` on the CPU, in evaluation mode, that takes this input and gives logits (`probabilities`).
+
+    `net` itself is left as it is.
+    """
+    channels, height, width = spec.pixel_shape
+    padded = (channels, height + 2 * spec.padding, width + 2 * spec.padding)
+    bare = as_logits(copy.deepcopy(net).cpu().eval(), padded)
     return (PixelInput(bare, spec) if input_type == "uint8" else bare).eval().requires_grad_(False)
 
 

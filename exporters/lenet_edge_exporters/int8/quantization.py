@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lenet_edge_exporters import activations, folding
+from lenet_edge_exporters import activations, border, elementwise, folding
 from lenet_edge_exporters.export_job import Images, Int8Options, Layers
 from lenet_edge_exporters.int8.calibration import CalibrationReader, Ranges, calibrate, library_kept_quiet
 from lenet_edge_exporters.int8.naming import shorten
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import onnx
 
 CAST = "pixels_as_float"
+SUMMING = ("Gemm", "MatMul")  # whose integer kernels give float sums too
 
 
 def quantize(model: onnx.ModelProto, calibration_images: Images, options: Int8Options | None = None) -> onnx.ModelProto:
@@ -40,6 +41,8 @@ def quantize(model: onnx.ModelProto, calibration_images: Images, options: Int8Op
 def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the graph of `onnx.build` in the form that is calibrated and quantized."""
     model = _with_float_input(model)
+    border.to_whole_levels(model.graph)
+    folding.drop_unused(model.graph)
     # What the quantizer's own pre-processing would do is done; without this mark it warns through the root logger.
     model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
     return model
@@ -61,8 +64,11 @@ def quantize_layers(
         name: [{"rmin": np.array(low, np.float32), "rmax": np.array(high, np.float32)}]
         for name, (low, high) in ranges.items()
     }
-    overrides |= activations.overrides(model, ranges)
+    functions = elementwise.functions_of(model.graph)
+    in_tables = {node.name for function in functions for node in function.nodes}
+    overrides |= activations.overrides(model, ranges, in_tables)
     overrides |= _input_override(model.graph)
+    left_out = [*in_tables, *(node.name for node in border.pads_of(model.graph))]
     with tempfile.TemporaryDirectory() as folder, library_kept_quiet():
         path = Path(folder) / "model.onnx"
         quantize_static(
@@ -74,13 +80,14 @@ def quantize_layers(
             weight_type=QuantType.QUInt8,
             per_channel=True,
             op_types_to_quantize=activations.quantized_operators(),
-            nodes_to_exclude=left_in_float(model, chosen_layers(model, layers)),
+            nodes_to_exclude=[*left_in_float(model, chosen_layers(model, layers)), *left_out],
             extra_options={"WeightSymmetric": True, "TensorQuantOverrides": overrides},
         )
         quantized = onnx.load(path)
     _take_pixels(quantized.graph)
+    border.take_pixels_as_codes(quantized.graph, INPUT)
     _leave_logits_in_float(quantized.graph)
-    folding.drop_unused(quantized.graph)
+    elementwise.put_tables(quantized, functions)
     del quantized.graph.value_info[:]
     activations.replace_tanh(quantized, images)
     if widen:
@@ -96,8 +103,13 @@ def _takes_pixels(graph: onnx.GraphProto) -> bool:
 
 def _input_override(graph: onnx.GraphProto) -> dict[str, list[dict[str, Any]]]:
     """Pixels are their own codes; a normalised input is calibrated like any other tensor."""
-    identity = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}
-    return {INPUT: [identity]} if _takes_pixels(graph) else {}
+    if not _takes_pixels(graph):
+        return {}
+    shift, one = border.shift_of(graph), np.array(1, np.float32)
+    overrides = {INPUT: [{"scale": one, "zero_point": np.array(0, np.uint8)}]}
+    if shift is not None:
+        overrides[shift.output[0]] = [{"scale": one, "zero_point": np.array(border.zero_point_of(graph), np.uint8)}]
+    return overrides
 
 
 def _with_float_input(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -152,6 +164,8 @@ def _leave_logits_in_float(graph: onnx.GraphProto) -> None:
     if dequantize.op_type != "DequantizeLinear" or quantize is None or quantize.op_type != "QuantizeLinear":
         return
     last = producers[quantize.input[0]]
+    if last.op_type not in SUMMING:
+        return  # its integer kernel gives codes
     last.output[0] = OUTPUT
     graph.node.remove(quantize)
     graph.node.remove(dequantize)
