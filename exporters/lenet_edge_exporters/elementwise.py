@@ -111,8 +111,8 @@ def _quantized_at_once(graph: onnx.GraphProto, node: onnx.NodeProto) -> onnx.Nod
         quantize.input[0], quantize.output[0], node.input[0], node.output[0] = node.input[0], moved, moved, codes
         graph.node.remove(quantize)
         graph.node.insert(list(graph.node).index(node), quantize)
-        return next(item for item in graph.node if moved in item.output)
-    return None
+        quantize = next(item for item in graph.node if moved in item.output)
+    return quantize
 
 
 def _readers(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:

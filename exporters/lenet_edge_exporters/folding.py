@@ -198,7 +198,8 @@ def own_pads(convolution: onnx.NodeProto) -> list[int] | None:
 
 def _is_not_first(graph: onnx.GraphProto, node: onnx.NodeProto, name: str) -> bool:
     """Whether a node reads a value as another than its first that is no constant."""
-    return next(item for item in node.input if not is_constant(graph, item)) != name
+    first = next(item for item in node.input if not is_constant(graph, item))
+    return str(first) != name
 
 
 def _fold_into_convolution(

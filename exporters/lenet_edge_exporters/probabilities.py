@@ -57,7 +57,7 @@ class WithoutSoftmax(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """What the net takes, to logits, float32 [n, classes]."""
         with _Watch() as watch:
-            output = self.net(images)
+            output: Tensor = self.net(images)
         return watch.without(output)
 
 

@@ -8,10 +8,11 @@ from importlib import resources
 
 from lenet_edge_exporters.c.constants import Constants
 from lenet_edge_exporters.c.structures import Step
+from lenet_edge_exporters.integer_program.program import PIXELS, Operation
 
 KERNELS = (
-    "prelude", "requantize", "dot", "dot4", "interleave", "convolution", "max_pool", "average_pool", "lookup", "dense",
-    "dense_codes", "dense_logits",
+    "prelude", "requantize", "dot", "dot4", "interleave", "one_more", "convolution", "grouped_convolution", "max_pool",
+    "average_pool", "global_average", "lookup", "add", "concatenate", "dense", "dense_codes", "dense_logits", "decode",
 )  # fmt: skip
 
 
@@ -32,17 +33,19 @@ class Program:
         return -(-(2 * self.work + self.activations) // 4) * 4
 
 
-def emit(steps: Sequence[Step]) -> Program:
+def emit(operations: Sequence[Operation[Step]]) -> Program:
     """Kernels, constants and `lenet_predict`."""
     constants = Constants()
     structures, calls = [], []
-    places, activations = arena([step.output_size for step in steps[:-1]])
-    sources = ["pixels", *(f"scratch->activations + {place}" if place else "scratch->activations" for place in places)]
-    targets = [*sources[1:], "logits"]
-    for number, (step, source, target) in enumerate(zip(steps, sources, targets, strict=True), 1):
+    places, activations = arena(operations)
+    names = {value: f"scratch->activations + {at}" if at else "scratch->activations" for value, at in places.items()}
+    names |= {PIXELS: "pixels", operations[-1].target: "logits"}
+    steps = [operation.step for operation in operations]
+    for number, operation in enumerate(operations, 1):
         name = f"layer{number}"
-        structures.append(step.declare(name, constants))
-        calls.append(f"    {step.call(name, source, target)}\n")
+        structures.append(operation.step.declare(name, constants))
+        source = ", ".join(names[value] for value in operation.sources)
+        calls.append(f"    {operation.step.call(name, source, names[operation.target])}\n")
     needed = {"prelude", *(kernel for step in steps for kernel in step.kernels)}
     body = "\n".join(
         [
@@ -61,13 +64,33 @@ def emit(steps: Sequence[Step]) -> Program:
     )
 
 
-def arena(sizes: Sequence[int]) -> tuple[list[int], int]:
-    """Where each of a chain's buffers begins, and how many bytes hold all of them.
+def arena(operations: Sequence[Operation[Step]]) -> tuple[dict[int, int], int]:
+    """Where each value's buffer begins, and how many bytes hold all of them; pixels and logits lie elsewhere.
 
-    Only two neighbours live at a time: one of them stands at the beginning, the other at the end.
+    Two values share bytes if no step needs both. The largest are placed first, each as low as it may lie.
     """
-    total = max((a + b for a, b in zip([0, *sizes], [*sizes, 0], strict=True)), default=0)
-    return [0 if i % 2 == 0 else total - size for i, size in enumerate(sizes)], total
+    sizes = {item.target: item.step.output_size for item in operations[:-1]}
+    made = {item.target: number for number, item in enumerate(operations)}
+    last = {value: number for number, item in enumerate(operations) for value in item.sources}
+    places: dict[int, int] = {}
+    for value in sorted(sizes, key=lambda value: -sizes[value]):
+        together = [
+            other
+            for other in places
+            if made[other] <= last.get(value, made[value]) and made[value] <= last.get(other, made[other])
+        ]
+        places[value] = _lowest(sizes[value], sorted((places[other], sizes[other]) for other in together))
+    return places, max((places[value] + sizes[value] for value in places), default=0)
+
+
+def _lowest(size: int, taken: Sequence[tuple[int, int]]) -> int:
+    """The lowest place for `size` bytes beside those taken, (place, size) each, in order."""
+    place = 0
+    for start, length in taken:
+        if place + size <= start:
+            break
+        place = max(place, start + length)
+    return place
 
 
 def read_kernel(name: str) -> str:

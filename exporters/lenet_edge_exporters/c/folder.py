@@ -47,7 +47,7 @@ class Made:
 def build(job: ExportJob) -> Made:
     """Quantize the job's network and turn it into C; raises UnsupportedError for what C has not."""
     model = int8.plain_graph(job)
-    program = emitter.emit(lowering.lower(graph.read(model, "the C export")))
+    program = emitter.emit(lowering.lower(graph.operations(model, "the C export")))
     oracle = OnnxLogits(model.SerializeToString())
     pixels = answer_images(job.check_pixels, oracle)
     answers = KnownAnswers(pixels, oracle.logits(pixels), 0.0)

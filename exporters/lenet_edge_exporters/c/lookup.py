@@ -23,3 +23,18 @@ class Lookup(lookup.Lookup):
 
     def call(self, name: str, source: str, target: str) -> str:
         return f"lenet_look_up(&{name}, {source}, {target});"
+
+
+@dataclass(frozen=True)
+class Decode(lookup.Decode):
+    """One pass over the codes, to logits."""
+
+    kernels: ClassVar[tuple[str, ...]] = ("decode",)
+    work: ClassVar[int] = 0
+
+    def declare(self, name: str, constants: Constants) -> str:
+        values = constants.array(f"{name}_values", self.values)
+        return structure("lenet_decoding", name, [f".count = {self.size}", f".values = {values}"])
+
+    def call(self, name: str, source: str, target: str) -> str:
+        return f"lenet_decode(&{name}, {source}, {target});"

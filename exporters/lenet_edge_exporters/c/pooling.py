@@ -48,3 +48,24 @@ class AveragePool(pooling.AveragePool):
 
     def call(self, name: str, source: str, target: str) -> str:
         return f"lenet_average_pool(&{name}, {source}, {target});"
+
+
+@dataclass(frozen=True)
+class GlobalAverage(pooling.GlobalAverage):
+    """Sums of whole channels, requantized."""
+
+    kernels: ClassVar[tuple[str, ...]] = ("global_average",)
+    work: ClassVar[int] = 0
+
+    def declare(self, name: str, _constants: Constants) -> str:
+        fields = [
+            f".pixels = {self.pixels}",
+            f".channels = {self.channels}",
+            f".input_zero = {self.input_zero}",
+            f".output_zero = {self.output_zero}",
+            f".scale = {number(float(self.scale))}",
+        ]
+        return structure("lenet_global_average", name, fields)
+
+    def call(self, name: str, source: str, target: str) -> str:
+        return f"lenet_average_globally(&{name}, {source}, {target});"

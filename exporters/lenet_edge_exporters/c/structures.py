@@ -34,7 +34,7 @@ class Step(Protocol):
         """Declare its arrays; return the C text of what `call` refers to."""
 
     def call(self, name: str, source: str, target: str) -> str:
-        """The C statement that runs it."""
+        """The C statements that run it; several sources stand side by side with commas between."""
 
 
 def window_fields(window: Window) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lenet_edge_exporters.integer_program import convolution, dense, lookup, pooling
+from lenet_edge_exporters.integer_program import convolution, dense, joining, lookup, planes, pooling
 from lenet_edge_exporters.integer_program.program import Codes, Node, Step, Stored, Unrounded, Value
 
 Read = Callable[[Node], Value | tuple[Step, Value]]
@@ -45,7 +45,13 @@ def flatten(node: Node) -> Value:
     codes = node.codes()
     if node.op_type == "Flatten":
         node.require("axis", 1)
-    elif not isinstance(node.inputs[1], np.ndarray) or list(node.inputs[1][1:]) != [int(np.prod(codes.shape))]:
+    elif node.op_type == "Squeeze":
+        if codes.shape[1:] != (1, 1):
+            raise node.refuse("of anything but images of one pixel")
+    elif not isinstance(node.inputs[1], np.ndarray) or list(node.inputs[1][1:]) not in (
+        [int(np.prod(codes.shape))],
+        [-1],
+    ):
         raise node.refuse("to anything but a row for each image")
     return replace(codes, flattened=True)
 
@@ -67,9 +73,17 @@ OPERATORS: dict[str, Read] = {
     "Gemm": dense.read,
     "MaxPool": pooling.read_max,
     "AveragePool": pooling.read_average,
+    "GlobalAveragePool": pooling.read_global_average,
+    "Add": joining.read_add,
+    "Concat": joining.read_concat,
+    "Pad": planes.read_pad,
+    "Gather": lookup.read_gather,
+    "LeakyRelu": lookup.read_leaky_relu,
     "Sigmoid": lookup.reader(lookup.sigmoid),
     "Relu": lookup.reader(lookup.relu),
     "Reshape": flatten,
     "Flatten": flatten,
+    "Squeeze": flatten,
+    "Cast": same,
     "Identity": same,
 }

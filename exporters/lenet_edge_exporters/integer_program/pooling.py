@@ -38,10 +38,40 @@ class AveragePool:
         return self.window.channels * self.window.rows * self.window.columns
 
 
+@dataclass(frozen=True)
+class GlobalAverage:
+    """The mean of every channel: integer sums of the codes, requantized."""
+
+    channels: int
+    pixels: int
+    input_zero: int
+    scale: Scale  # input scale / (output scale * pixels)
+    output_zero: int
+    macs: ClassVar[int] = 0
+
+    @property
+    def output_size(self) -> int:
+        return self.channels
+
+
+def read_global_average(node: Node) -> Unrounded:
+    """GlobalAveragePool: the scale is rounded as onnxruntime does (MlasQLinearGlobalAveragePool)."""
+    image = node.image()
+    channels, height, width = image.shape
+    pixels = height * width
+
+    def quantized(scale: Scale, zero_point: int) -> Step:
+        factor = np.float32(image.scale / np.float32(scale * np.float32(pixels)))
+        return GlobalAverage(channels, pixels, image.zero_point, factor, zero_point)
+
+    return Unrounded((channels, 1, 1), quantized)
+
+
 def read_max(node: Node) -> tuple[Step, Codes]:
     """MaxPool: the codes keep their scale."""
     image = node.image()
     window = _window(node, image)
+    node.require("dilations", [1, 1])
     return MaxPool(window), Codes((image.shape[0], window.rows, window.columns), image.scale, image.zero_point)
 
 
@@ -49,6 +79,7 @@ def read_average(node: Node) -> Unrounded:
     """AveragePool without padding, whose mean is requantized."""
     image = node.image()
     window = _window(node, image)
+    node.require("dilations", [1, 1])
     if any(window.pads):
         raise node.refuse("with padding")
     values = numbers_of(image)

@@ -1,4 +1,4 @@
-"""A quantized network as a chain of steps, each of which turns codes into codes, or at the end into sums.
+"""A quantized network as steps, each of which turns codes into codes, or at the end into sums or logits.
 
 Codes are uint8 and stand for scale * (code - zero_point). Images lie in memory channels last.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +33,32 @@ class Step(Protocol):
         """Multiplications of one image."""
 
 
+PIXELS = 0  # the number of the value that the network is given
+
+StepT_co = TypeVar("StepT_co", bound=Step, covariant=True)
+
+
+@dataclass(frozen=True)
+class Operation(Generic[StepT_co]):
+    """A step, and the numbers of the values that it takes and gives; `PIXELS` is the first value."""
+
+    step: StepT_co
+    sources: tuple[int, ...]
+    target: int
+
+
 @dataclass(frozen=True)
 class Codes:
-    """A tensor of codes; `shape` is (channels, height, width), or (n,). `flattened`: ONNX sees a row of numbers."""
+    """A tensor of codes; `shape` is (channels, height, width), or (n,). `flattened`: ONNX sees a row of numbers.
+
+    `value` is the number of the operation's result that they are.
+    """
 
     shape: tuple[int, ...]
     scale: Scale
     zero_point: int
     flattened: bool = False
+    value: int = PIXELS
 
 
 @dataclass(frozen=True)
@@ -60,11 +78,15 @@ class Stored:
 
 @dataclass(frozen=True)
 class Unrounded:
-    """What a step computes before it is rounded to codes: `quantized` gives the step once scale and zero are known."""
+    """What a step computes before it is rounded to codes: `quantized` gives the step once scale and zero are known.
+
+    `sources` are the numbers of the values that it is computed from.
+    """
 
     shape: tuple[int, ...]
     quantized: Callable[[Scale, int], Step]
     as_logits: Callable[[], Step] | None = None
+    sources: tuple[int, ...] = ()
 
 
 Value = NDArray[Any] | Codes | Stored | Unrounded
@@ -84,6 +106,17 @@ class Node:
         """The error for what this node asks and integer steps have not."""
         where = f" ({self.name})" if self.name else ""
         return UnsupportedError(f"{self.exporter} has no {self.op_type}{where} {why}; export this net as int8 ONNX")
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The numbers of the values that the node is computed from."""
+        found: list[int] = []
+        for item in self.inputs:
+            if isinstance(item, Codes):
+                found.append(item.value)
+            elif isinstance(item, Unrounded):
+                found += item.sources
+        return tuple(found)
 
     def codes(self) -> Codes:
         """The first input, which has to be codes that an earlier step gave."""
@@ -126,16 +159,19 @@ class Window:
     kernel: tuple[int, int]
     strides: tuple[int, int]
     pads: tuple[int, int, int, int]  # top, left, bottom, right
+    dilations: tuple[int, int] = (1, 1)
 
     @property
     def rows(self) -> int:
         """Windows from top to bottom."""
-        return (self.height + self.pads[0] + self.pads[2] - self.kernel[0]) // self.strides[0] + 1
+        reach = (self.kernel[0] - 1) * self.dilations[0] + 1
+        return (self.height + self.pads[0] + self.pads[2] - reach) // self.strides[0] + 1
 
     @property
     def columns(self) -> int:
         """Windows from left to right."""
-        return (self.width + self.pads[1] + self.pads[3] - self.kernel[1]) // self.strides[1] + 1
+        reach = (self.kernel[1] - 1) * self.dilations[1] + 1
+        return (self.width + self.pads[1] + self.pads[3] - reach) // self.strides[1] + 1
 
     @property
     def is_2x2(self) -> bool:
@@ -146,5 +182,4 @@ class Window:
 def window_of(node: Node, image: Codes, kernel: tuple[int, int]) -> Window:
     """The window that a convolution or pooling node slides over its input."""
     channels, height, width = image.shape
-    node.require("dilations", [1, 1])
-    return Window(channels, height, width, kernel, node.pair("strides"), node.pads())
+    return Window(channels, height, width, kernel, node.pair("strides"), node.pads(), node.pair("dilations"))
