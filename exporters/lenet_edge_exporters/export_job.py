@@ -52,10 +52,14 @@ class Int8Options:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured of an exported file on a test set: its card, as JSON values, and whether it may be used."""
+    """What was measured of an exported file on a test set: its card, as JSON values, and whether it may be used.
+
+    `reason` says in a sentence why it may not.
+    """
 
     card: Mapping[str, Any] | None
     passed: bool
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

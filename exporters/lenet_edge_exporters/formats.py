@@ -54,7 +54,7 @@ class Artifact:
 
     `bytes` and `sha256` are `size_of` and `sha256_of` its content; `footprint` is what it takes on a device, for the
     formats that can say. `card` is what the job measured on a test set; a file that did not pass there is at a path
-    with `.rejected` in it.
+    with `.rejected` in it, and `reason` says why.
     """
 
     format: str
@@ -66,6 +66,7 @@ class Artifact:
     card: Mapping[str, Any] | None
     passed: bool
     footprint: Mapping[str, Any] | None = None
+    reason: str | None = None
 
 
 FORMATS = {
@@ -108,9 +109,10 @@ FORMATS = {
 def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.float32]) -> Artifact:
     """Write one file, reload it, and compare it with `reference`, the PyTorch model's logits on the check images.
 
-    Raises GateError where it disagrees; nothing then stands at `path` that did not stand there before. A file that
-    agrees there and fails the job's measurement is kept as `*.rejected.*` alone, and the artifact says so. What an
-    earlier export left under the other of the two names is removed.
+    A file that fails the job's measurement is kept as `*.rejected.*`, its reason beside it in `*.rejected.txt`, and
+    the artifact says so; one that disagrees with the reference is kept in the same way, and GateError raised. What
+    stood at `path` before stays there. A file that passes replaces it, and what was rejected before is removed. In 8
+    bits classes may change, so there the measurement decides where there is one, and else the share that may.
     """
     row = FORMATS[format_name]
     content = row.export(job)
@@ -119,18 +121,25 @@ def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.f
         temporary = Path(place) / path.name
         write_content(temporary, content)
         model = row.load(temporary, 1)
-        agreement, difference = _compared(row, path.name, model.logits(job.check_pixels), reference)
+        agreement, difference, complaint = _compared(
+            row, path.name, model.logits(job.check_pixels), reference, measured=job.measure is not None
+        )
+        if complaint:
+            kept = _keep_rejected(path, content, complaint)
+            raise GateError(f"{complaint}; it is kept as {kept.name}")
         measurement = job.measure(model) if job.measure else Measurement(card=None, passed=True)
         footprint = row.footprint(temporary, model) if row.footprint else None
         if row.seal and isinstance(content, bytes):
             content = row.seal(content, job, model, measurement.card)
         elif row.seal_folder and not isinstance(content, bytes):
             content = row.seal_folder(content, measurement.card)
-    written, outdated = path, rejected_path(path)
-    if not measurement.passed:
-        written, outdated = outdated, written
-    write_content(written, content)
-    atomic.remove(outdated, content if isinstance(content, Mapping) else ())
+    if measurement.passed:
+        written = path
+        write_content(written, content)
+        atomic.remove(rejected_path(path), content if isinstance(content, Mapping) else ())
+        atomic.remove(_reason_path(path), ())
+    else:
+        written = _keep_rejected(path, content, measurement.reason or "it failed its measurement")
     return Artifact(
         row.name,
         written,
@@ -141,6 +150,7 @@ def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.f
         measurement.card,
         measurement.passed,
         footprint,
+        measurement.reason,
     )
 
 
@@ -181,20 +191,36 @@ def rejected_path(path: Path) -> Path:
     return path.with_suffix(".rejected" + path.suffix)
 
 
+def _reason_path(path: Path) -> Path:
+    return rejected_path(path).with_suffix(".txt")
+
+
+def _keep_rejected(path: Path, content: Content, reason: str) -> Path:
+    """Write a file or folder beside the one that it was to be, and why; return where it is."""
+    kept = rejected_path(path)
+    write_content(kept, content)
+    atomic.write_text(_reason_path(path), reason + "\n")
+    return kept
+
+
 def _compared(
-    row: Format, name: str, logits: NDArray[np.float32], reference: NDArray[np.float32]
-) -> tuple[float, float]:
-    """Agreement and greatest difference; raises GateError where the format allows less, or for a NaN."""
+    row: Format, name: str, logits: NDArray[np.float32], reference: NDArray[np.float32], *, measured: bool
+) -> tuple[float, float, str | None]:
+    """Agreement, greatest difference, and a complaint where the format allows less, or for a NaN.
+
+    `measured`: a measurement follows, which decides for a format that may change classes.
+    """
     agreement = float((logits.argmax(1) == reference.argmax(1)).mean())
     difference = float(np.abs(logits - reference).max())
     allowed = np.inf if row.max_difference is None else row.max_difference * max(1.0, np.abs(reference).max())
-    if not (agreement >= row.min_agreement and difference <= allowed):  # a NaN fails both
-        raise GateError(
-            f"{name} disagrees with the PyTorch model on {len(logits)} images: agreement {agreement:.4f} "
-            f"(at least {row.min_agreement}), largest logit difference {difference:.2g} (at most {allowed:.2g}); "
-            f"it was not written"
-        )
-    return agreement, difference
+    least = 0.0 if measured and row.max_difference is None else row.min_agreement
+    if agreement >= least and difference <= allowed and np.isfinite(difference):
+        return agreement, difference, None
+    complaint = (
+        f"{name} disagrees with the PyTorch model on {len(logits)} images: agreement {agreement:.4f} "
+        f"(at least {least}), largest logit difference {difference:.2g} (at most {allowed:.2g})"
+    )
+    return agreement, difference, complaint
 
 
 def checked_names(names: Sequence[str]) -> list[str]:

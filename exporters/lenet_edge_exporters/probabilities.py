@@ -56,7 +56,8 @@ class WithoutSoftmax(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """What the net takes, to logits, float32 [n, classes]."""
-        with _Watch() as watch:
+        watch = _Watch()
+        with watch:
             output: Tensor = self.net(images)
         return watch.without(output)
 
@@ -80,7 +81,8 @@ def as_logits(net: nn.Module, image_shape: tuple[int, ...]) -> nn.Module:
     It is asked with four images of noise of `image_shape`, (channels, height, width) as the net takes them.
     """
     images = torch.randn((4, *image_shape), generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode(), _Watch() as watch:
+    watch = _Watch()
+    with torch.inference_mode(), watch:
         output = net(images)
     if not isinstance(output, Tensor) or output.dim() != 2:
         return net  # whoever reads the output says what is wrong with it

@@ -103,7 +103,13 @@ def measurement_on(
 
     def measure(model: LoadedModel) -> Measurement:
         verdict = compare("", "", model.logits(data.test_pixels), reference, data.test_labels, gate)
-        return Measurement(card_of(verdict, accuracy, data, gate), verdict.passed)
+        reason = (
+            f"right on {100 * verdict.accuracy:.2f} % of {len(data.test_labels)} test images where the PyTorch model "
+            f"is on {100 * accuracy:.2f} %: the drop may reach {verdict.drop_upper95_pp:.3f} percentage points, and "
+            f"{gate:g} is allowed (--max-drop)"
+        )
+        card = card_of(verdict, accuracy, data, gate)
+        return Measurement(card, verdict.passed, None if verdict.passed else reason)
 
     return measure
 

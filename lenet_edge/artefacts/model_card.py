@@ -33,10 +33,15 @@ POLARITIES = {
 
 
 def write(folder: Path, record: RunRecord, artifacts: Sequence[Artifact], input_type: InputType = "uint8") -> Path:
-    """Write the card of these files into their folder; return its path, MODEL_CARD.md beside a README.md not ours."""
+    """Write the card of these files into their folder; return its path, MODEL_CARD.md beside a README.md not ours.
+
+    A card that is there stays where all of these files were rejected: the files that it describes stay, too.
+    """
     path = folder / "README.md"
     if path.exists() and MARK.encode() not in read_bytes(path):
         path = folder / "MODEL_CARD.md"
+    if path.exists() and not any(artifact.passed for artifact in artifacts):
+        return path  # it describes the files that stay
     atomic.write_text(path, render(record, artifacts, input_type))
     return path
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -171,15 +172,32 @@ def test_export_that_fails_the_gate_is_kept_as_rejected_only(here: CommandLine) 
     result = here("export", "--format", "onnx", "--max-drop", "0.1", "--out", "out", "--json")
     assert result.exit_code == 3
     assert json.loads(result.stdout)["passed"] is False
-    assert sorted(path.name for path in Path("out").iterdir()) == ["README.md", "lenet5-digits.rejected.onnx"]
+    names = ["README.md", "lenet5-digits.rejected.onnx", "lenet5-digits.rejected.txt"]
+    assert sorted(path.name for path in Path("out").iterdir()) == names
+    reason = Path("out/lenet5-digits.rejected.txt").read_text(encoding="utf-8")
+    assert re.fullmatch(
+        r"right on [\d.]+ % of 599 test images where the PyTorch model is on [\d.]+ %: the drop may reach 0.64\d "
+        r"percentage points, and 0.1 is allowed \(--max-drop\)\n",
+        reason,
+    )
     assert "`lenet5-digits.rejected.onnx` was REJECTED" in Path("out/README.md").read_text(encoding="utf-8")
     assert "cannot show a drop below 0.64 pp" in result.stderr
 
 
-def test_file_and_rejected_file_never_stand_side_by_side(here: CommandLine) -> None:
-    for max_drop, code, name in (("100", 0, "onnx"), ("0.1", 3, "rejected.onnx"), ("100", 0, "onnx")):
-        assert here("export", "--format", "onnx", "--max-drop", max_drop, "--out", "out").exit_code == code
-        assert sorted(path.name for path in Path("out").iterdir()) == ["README.md", f"lenet5-digits.{name}"]
+def test_rejected_export_leaves_the_former_file_and_its_card(here: CommandLine) -> None:
+    def export(max_drop: str) -> tuple[int, dict[str, bytes]]:
+        code = here("export", "--format", "onnx", "--max-drop", max_drop, "--out", "out").exit_code
+        return code, {path.name: path.read_bytes() for path in Path("out").iterdir()}
+
+    code, first = export("100")
+    assert (code, sorted(first)) == (0, ["README.md", "lenet5-digits.onnx"])
+    code, second = export("0.1")
+    assert (code, sorted(set(second) - set(first))) == (
+        3,
+        ["lenet5-digits.rejected.onnx", "lenet5-digits.rejected.txt"],
+    )
+    assert {name: second[name] for name in first} == first
+    assert export("100") == (0, first)
 
 
 # --- a file without its run ----------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from flatbuffers.table import Table
 
 from export_jobs import NETS, make_job, reference, written
 from lenet_edge_exporters import FORMATS, export, formats, open_file, ort
-from lenet_edge_exporters.export_job import OPSETS
+from lenet_edge_exporters.export_job import OPSETS, Measurement
 from lenet_edge_exporters.onnx import build, serialise
 from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime import ModelSpec, softmax
@@ -79,12 +79,13 @@ def test_file_carries_its_spec_and_origin(format_name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("format_name", EVERYWHERE)
-def test_file_that_disagrees_is_not_left_behind(format_name: str, tmp_path: Path) -> None:
+def test_file_that_disagrees_is_left_as_rejected_alone(format_name: str, tmp_path: Path) -> None:
     job = make_job("lenet5")
     path = tmp_path / f"net{FORMATS[format_name].suffix}"
-    with pytest.raises(GateError, match=r"disagrees with the PyTorch model on 64 images.*not written"):
+    with pytest.raises(GateError, match=r"disagrees with the PyTorch model on 64 images.*; it is kept as net"):
         export(job, format_name, path, -reference(job))
-    assert list(tmp_path.iterdir()) == []
+    kept = formats.rejected_path(path)
+    assert sorted(tmp_path.iterdir()) == sorted([kept, kept.with_suffix(".txt")])
 
 
 @pytest.mark.parametrize("format_name", EVERYWHERE)
@@ -272,3 +273,22 @@ def test_job_refuses_images_that_do_not_fit() -> None:
         replace(job, check_pixels=job.check_pixels[..., :20])
     with pytest.raises(ValueError, match="opset is 13 to 21, got 12"):
         replace(job, opset=12)
+
+
+def test_int8_that_changes_classes_is_judged_by_the_measurement_and_kept_with_the_reason_if_refused(
+    tmp_path: Path,
+) -> None:
+    """A net whose classes are close together changes many of them in 8 bits, and may lose nothing by it."""
+    job = make_job("lenet5")
+    reference = torch_model(job.net, job.spec).logits(job.check_pixels)
+    other = np.roll(reference, 1, axis=1)  # no image gets this class
+    measured = replace(job, measure=lambda model: Measurement({}, passed=True))
+    assert export(measured, "int8", tmp_path / "net.int8.onnx", other).agreement < 0.5
+    former = (tmp_path / "net.int8.onnx").read_bytes()
+    refused = replace(job, measure=lambda model: Measurement({}, passed=False, reason="too many are wrong"))
+    artifact = export(refused, "int8", tmp_path / "net.int8.onnx", other)
+    assert (artifact.passed, artifact.reason) == (False, "too many are wrong")
+    with pytest.raises(GateError, match=r"agreement .* \(at least 0.97\).*; it is kept as net.int8.rejected.onnx"):
+        export(job, "int8", tmp_path / "net.int8.onnx", other)
+    assert (tmp_path / "net.int8.onnx").read_bytes() == former
+    assert "disagrees with the PyTorch model" in (tmp_path / "net.int8.rejected.txt").read_text(encoding="utf-8")
