@@ -65,7 +65,7 @@ def build(job: ExportJob) -> onnx.ModelProto:
     """The float32 graph from the job's input to logits, in the job's opset."""
     from onnx import checker, version_converter
 
-    model = _export_dynamo(job)
+    model = trace(job)
     canonical.canonicalise(model)
     if job.input == "uint8":
         folding.fold_normalisation(model)
@@ -110,7 +110,8 @@ def _add_probabilities(model: onnx.ModelProto) -> None:
     graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, shape))
 
 
-def _export_dynamo(job: ExportJob) -> onnx.ModelProto:
+def trace(job: ExportJob) -> onnx.ModelProto:
+    """The graph as torch's exporter gives it."""
     import torch
 
     from lenet_edge_exporters.pixels import deployable

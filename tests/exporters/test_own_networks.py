@@ -1,14 +1,17 @@
 """Other people's networks: every format gives their logits, and C those of the int8 file, bit for bit."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from own_networks import KNOWN, OPERATORS
 from torch import nn
 
 from lenet_edge_exporters import FORMATS, ExportJob, int8
+from lenet_edge_exporters import onnx as onnx_format
 from lenet_edge_exporters.atomic import write_folder
 from lenet_edge_exporters.c import toolchain
 from lenet_edge_exporters.known_answers import OnnxLogits
@@ -18,7 +21,25 @@ from lenet_edge_runtime.shared_library import SharedLibrary
 
 MEANS, DEVIATIONS = (0.2, 0.3, 0.45), (0.3, 0.2, 0.25)
 NETWORKS = {**KNOWN, **OPERATORS}
-LARGE = ("pytorch/examples mnist", "ResNet-8", "MobileNet", "DS-CNN")
+
+
+@cache
+def traced(name: str) -> onnx.ModelProto:
+    """torch's export of a network, which takes longer than all the rest."""
+    return onnx_format.trace(job_of(name))
+
+
+@pytest.fixture(params=NETWORKS)
+def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    made = traced(request.param)
+
+    def copy(_job: ExportJob) -> onnx.ModelProto:
+        model = onnx.ModelProto()
+        model.CopyFrom(made)
+        return model
+
+    monkeypatch.setattr(onnx_format, "trace", copy)
+    return str(request.param)
 
 
 def job_of(name: str) -> ExportJob:
@@ -35,7 +56,9 @@ def job_of(name: str) -> ExportJob:
     spec = ModelSpec(
         tuple("0123456789ab"[: 12 if name == "DS-CNN" else 10]), height, width, MEANS[:channels], DEVIATIONS[:channels]
     )
-    pixels = np.random.default_rng(0).integers(0, 256, (48, *shape), dtype=np.uint8)
+    generator = np.random.default_rng(0)
+    contrast = generator.uniform(0.2, 1, (48, 1, 1, 1))  # so that their logits differ in more than noise
+    pixels = (contrast * generator.integers(0, 256, (48, *shape))).astype(np.uint8)
     return ExportJob(net.eval(), spec, pixels, pixels)
 
 
@@ -53,7 +76,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(1, keepdims=True)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
 def test_float32_gives_the_networks_own_probabilities(name: str, tmp_path: Path) -> None:
     job = job_of(name)
     path = tmp_path / "net.onnx"
@@ -66,7 +88,6 @@ def test_float32_gives_the_networks_own_probabilities(name: str, tmp_path: Path)
     np.testing.assert_allclose(found, reference, atol=1e-4 * np.abs(reference).max())
 
 
-@pytest.mark.parametrize("name", NETWORKS)
 def test_c_has_the_bits_of_the_int8_file_and_int8_is_near(name: str, tmp_path: Path) -> None:
     job = job_of(name)
     files = FORMATS["c"].export(job)
@@ -77,7 +98,6 @@ def test_c_has_the_bits_of_the_int8_file_and_int8_is_near(name: str, tmp_path: P
     library = SharedLibrary(toolchain.compile_c(sources, tmp_path / "lenet.so", options))
     found = OnnxLogits(int8.export(job)).logits(job.check_pixels)
     np.testing.assert_array_equal(library.logits(job.check_pixels), found)
-    assert len(np.unique(found)) > 50
+    assert len(np.unique(found)) > 20
     reference = torch_model(job.net, job.spec).logits(job.check_pixels)
-    spread = np.abs(reference - reference.mean(0)).max()
-    assert np.abs(found - reference).mean() < 0.25 * spread  # noise moves the logits of random weights but little
+    assert np.abs(found - reference).mean() < 0.05 * np.abs(reference).max()

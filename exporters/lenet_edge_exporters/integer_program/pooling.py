@@ -82,6 +82,8 @@ def read_average(node: Node) -> Unrounded:
     node.require("dilations", [1, 1])
     if any(window.pads):
         raise node.refuse("with padding")
+    if window.kernel == image.shape[1:]:
+        return read_global_average(node)  # onnxruntime computes it so
     values = numbers_of(image)
 
     def quantized(scale: Scale, zero_point: int) -> Step:
