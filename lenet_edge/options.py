@@ -50,13 +50,13 @@ FilesArgument = Annotated[
 LabelsOption = Annotated[
     str | None,
     typer.Option(
-        help="For another tool's ONNX classifier: its labels by commas, or a text file with one a line.",
+        help="For another tool's ONNX classifier: its labels separated by commas, or a text file with one per line.",
         show_default=False,
     ),
 ]
 MeanOption = Annotated[
     list[float] | None,
-    typer.Option(help="With --labels: the mean of pixels in [0, 1] it was trained with; once, or once a channel."),
+    typer.Option(help="With --labels: the mean of pixels in [0, 1] it was trained with; once, or once per channel."),
 ]
 StdOption = Annotated[
     list[float] | None,

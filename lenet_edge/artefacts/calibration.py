@@ -37,7 +37,7 @@ class Int8Plan:
         if self.layers not in LAYER_CHOICES:
             raise ValueError(f"layers are one of {', '.join(LAYER_CHOICES)}, got {self.layers!r}")
         if self.draws < 0 or self.draws == 1:
-            raise ValueError(f"a spread takes at least 2 draws (0 for none), got {self.draws}")
+            raise ValueError(f"a spread needs at least 2 draws (0 for none), got {self.draws}")
 
 
 @dataclass(frozen=True)

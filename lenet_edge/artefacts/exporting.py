@@ -143,7 +143,7 @@ def _normalised_by(spec: ModelSpec, mean: tuple[float, ...] | None, std: tuple[f
     if len(mean) != spec.channels or len(std) != spec.channels:
         raise WeightsError(
             f"the images have {spec.channels} channel(s), and mean and std {len(mean)} and {len(std)} numbers; "
-            f"give --mean and --std once a channel"
+            f"give --mean and --std once per channel"
         )
     try:
         return replace(spec, mean=mean, std=std)

@@ -49,7 +49,7 @@ def write(folder: Path, record: RunRecord, artifacts: Sequence[Artifact], input_
 def render(record: RunRecord, artifacts: Sequence[Artifact], input_type: InputType = "uint8") -> str:
     """The card's text, the same for the same run and files; raises ValueError for a file that was not measured."""
     if not artifacts or any(artifact.card is None for artifact in artifacts):
-        raise ValueError("a model card is made of one or more files, each measured on a test set")
+        raise ValueError("a model card needs one or more files, each measured on a test set")
     sections = {
         "What it is for": _purpose(record),
         "How to feed it": _contract(record.spec, input_type) + _usage(record.spec, artifacts, input_type),

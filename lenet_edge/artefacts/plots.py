@@ -35,5 +35,5 @@ def draw_selection(selection: Selection, title: str, path: Path) -> None:
     axes.set_ylabel("Size, kB")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    figure.suptitle(f"{title}: layers in int8; the circle is what was taken ({chosen.name})")
+    figure.suptitle(f"{title}: layers in int8; the circle marks the choice ({chosen.name})")
     save(figure, path)

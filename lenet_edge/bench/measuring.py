@@ -232,11 +232,11 @@ def _check_answers(files: list[Path], run: Run, pixels: NDArray[np.uint8]) -> No
 
 
 def _check_known_answers(files: list[Path]) -> None:
-    """Raise GateError for a file that does not prove itself; formats without known answers prove nothing."""
+    """Raise GateError for a file that fails its own check; formats without known answers prove nothing."""
     for path in files:
         model = open_file(path)[1]
         if isinstance(model, Classifier) and KNOWN_ANSWERS in model.metadata and not model.prove().passed:
-            raise GateError(f"{path} does not prove itself: its timing means nothing; see 'lenet-edge verify {path}'")
+            raise GateError(f"{path} fails its own check, so its timing means nothing; see 'lenet-edge verify {path}'")
 
 
 def _agreement(model: LoadedModel, pixels: NDArray[np.uint8], reference: NDArray[np.int64]) -> float:

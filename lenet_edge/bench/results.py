@@ -45,7 +45,7 @@ class BenchResults:
         except FileNotFoundError:
             raise ResultsError(f"{path} does not exist: write one by 'lenet-edge bench --out {path}'") from None
         except OSError as error:
-            raise ResultsError(f"{path} cannot be read ({error.strerror}): give what --out wrote") from None
+            raise ResultsError(f"{path} cannot be read ({error.strerror}): give a file that --out wrote") from None
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ResultsError(
                 f"{path} is not the results of a measurement ({type(error).__name__}: {error}); "

@@ -28,17 +28,17 @@ NAME = "bench"
 def run(
     files: FilesArgument = None,
     run: RunOption = None,
-    batch: Annotated[str, typer.Option(help="Images a call; several sizes by commas.")] = "1",
-    threads: Annotated[str, typer.Option(help="Threads of every backend; several counts by commas.")] = "1",
+    batch: Annotated[str, typer.Option(help="Images per call; several sizes separated by commas.")] = "1",
+    threads: Annotated[str, typer.Option(help="Threads of every backend; several counts separated by commas.")] = "1",
     rounds: Annotated[int, typer.Option(min=2, help="Rounds, each with fresh sessions in shuffled order.")] = 10,
-    calls: Annotated[int, typer.Option(min=1, help="Timed calls a round; p90 needs 64 in all, p99 662.")] = 100,
+    calls: Annotated[int, typer.Option(min=1, help="Timed calls per round; p90 needs 64 in all, p99 662.")] = 100,
     api: Annotated[str, typer.Option(help="How onnxruntime is called: run or io-binding.")] = "run",
     memory: Annotated[bool, typer.Option(help="Open each model in a process of its own to see its memory.")] = True,
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Compare each file with its own copy 20 times; exit 3 on differences.")
     ] = False,
     compare: Annotated[
-        Path | None, typer.Option(help="Results of --out, of this machine, to set these against.", show_default=False)
+        Path | None, typer.Option(help="Earlier results (--out) of this machine to compare with.", show_default=False)
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the results as JSON.", show_default=False)] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the results as a PNG.", show_default=False)] = None,
@@ -63,9 +63,11 @@ def run(
     if api not in APIS:
         raise typer.BadParameter(f"--api is one of {', '.join(APIS)}; got {api!r}")
     if self_test and (compare or out or plot or labels):
-        raise typer.BadParameter("--self-test stands alone: leave out --compare, --out, --plot and --labels")
+        raise typer.BadParameter(
+            "--self-test cannot be combined with --compare, --out, --plot and --labels: leave them out"
+        )
     if labels and api != "run":
-        raise typer.BadParameter("another tool's classifiers are timed by --api run alone")
+        raise typer.BadParameter("another tool's classifiers are timed only with --api run")
     earlier = BenchResults.read(compare) if compare else None  # what cannot work is said before minutes are spent
     if plot:
         import matplotlib  # noqa: F401
@@ -139,5 +141,7 @@ def _counts(option: str, text: str) -> list[int]:
     except ValueError:
         counts = []
     if not counts or min(counts) < 1 or max(counts) > 65536:
-        raise typer.BadParameter(f"{option} takes whole numbers from 1 by commas, such as 1,64; got {text!r}")
+        raise typer.BadParameter(
+            f"{option} takes whole numbers from 1 on, separated by commas, such as 1,64; got {text!r}"
+        )
     return counts

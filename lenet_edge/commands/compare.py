@@ -15,18 +15,18 @@ NAME = "compare"
 def run(
     recipes: Annotated[list[str], typer.Argument(help="Names that 'lenet-edge recipes' lists.", metavar="RECIPE...")],
     dataset: Annotated[str, typer.Option(help=DatasetHelp)] = "mnist",
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe, with seeds 0, 1, 2 ...")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each recipe, with seeds 0, 1, 2 ...")] = 5,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the images; each recipe's own by default.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Trainings side by side; they share the threads.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs trained at the same time; they share the threads.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of all jobs; all cores by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder; studies/DATASET by default.")] = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train recipes with several seeds; give means, deviations and which differences are more than chance.
+    """Train recipes with several seeds; print means, deviations, and which differences are more than chance.
 
     Finished runs in the study's folder are reused; what was interrupted goes on. Train accuracy is that of the final
     weights on the images trained on; p values are of paired t-tests over seeds, corrected by Holm's method.

@@ -140,7 +140,7 @@ def _print_confusions(result: Any) -> None:
         )
         return
     console.print_table(
-        "confusion matrix: a row for each class as it is, a column for each as it was called",
+        "confusion matrix: a row for each true class, a column for each answer",
         ["", *map(str, range(len(names)))],
         [
             [str(i) if name == str(i) else f"{i} {name}", *(str(count) if count else "." for count in counts)]

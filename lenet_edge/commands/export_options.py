@@ -54,13 +54,13 @@ CalibrationImagesOption = Annotated[
     int, typer.Option(min=1, max=MAX_CALIBRATION_IMAGES, help="Training images that calibrate int8.")
 ]
 CalibrationMethodOption = Annotated[
-    str, typer.Option(help=f"How they give the ranges of int8: {', '.join(CALIBRATION_METHODS)}.")
+    str, typer.Option(help=f"How these images set the ranges of int8: {', '.join(CALIBRATION_METHODS)}.")
 ]
 CalibrationSeedOption = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Of the draw of calibration images; the run's by default.")
+    int | None, typer.Option("--seed", min=0, help="Seed of the draw of calibration images; the run's by default.")
 ]
 CalibrationDrawsOption = Annotated[
-    int, typer.Option(min=0, help="Repeat int8 with so many draws and report the spread of its accuracy.")
+    int, typer.Option(min=0, help="Repeat int8 with this many draws of images and report the spread of its accuracy.")
 ]
 
 # --- weights that were trained elsewhere
@@ -74,7 +74,7 @@ WeightsDatasetOption = Annotated[
 ]
 WeightsMeanOption = Annotated[
     list[float] | None,
-    typer.Option("--mean", help="Mean that given weights were trained with, of pixels in [0, 1]; once a channel."),
+    typer.Option("--mean", help="Mean that given weights were trained with, of pixels in [0, 1]; once per channel."),
 ]
 WeightsStdOption = Annotated[list[float] | None, typer.Option("--std", help="Standard deviation, like --mean.")]
 

@@ -90,13 +90,13 @@ def print_selection(selection: Any) -> None:
                 f"{item.p50_ci95_us[0]:.1f} to {item.p50_ci95_us[1]:.1f}",
                 console.percent(item.accuracy),
                 console.percent(item.agreement),
-                "taken" if item == selection.chosen else "",
+                "chosen" if item == selection.chosen else "",
             ]
             for item in fastest_first
         ],
     )
     ratio = selection.chosen.p50_us / selection.float32.p50_us
-    console.say(f"int8 layers taken: {selection.chosen.name}, {ratio:.2f} times float32's latency on this machine")
+    console.say(f"int8 layers chosen: {selection.chosen.name}, {ratio:.2f} times float32's latency on this machine")
     if not selection.gate_held:
         console.say(f"no small enough choice keeps the accuracy within {selection.max_drop_pp:.2f} points: the nearest")
 
@@ -106,7 +106,7 @@ def print_sensitivity(rows: list[Any]) -> None:
     from lenet_edge.artefacts.layer_selection import short_name
 
     console.print_table(
-        "each layer quantized alone, on validation images",
+        "each layer quantized on its own, on validation images",
         ["layer", "accuracy", "drop, pp", "agreement", "logits' RMS error"],
         [
             [

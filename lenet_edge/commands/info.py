@@ -19,7 +19,7 @@ def run(
     path: Annotated[Path, typer.Argument(help="An ONNX file.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show what an ONNX file says of itself: input, labels, origin, accuracy card, operators.
+    """Show what an ONNX file says about itself: input, labels, origin, accuracy card, operators.
 
     Example: lenet-edge info lenet5-mnist.int8.onnx
     """

@@ -37,7 +37,7 @@ def run(
         str,
         typer.Option(
             help="How images get the model's size: mnist centres and scales their ink as MNIST's is, resize takes the "
-            "whole image, auto does what the model was trained with, where the image is not so already."
+            "whole image, auto does what the model was trained with, unless the image is like that already."
         ),
     ] = "auto",
     answers: Annotated[

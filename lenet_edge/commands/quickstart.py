@@ -113,5 +113,5 @@ def _print(created: Any, data: Any, trained: Any, verified: Any, rows: list[Any]
         console.say(remark)
     answers = ", ".join(f"{Path(item['path']).name} is {item['label']}" for item in predictions)
     console.say(f"predictions of the int8 file: {answers}")
-    console.say(f"everything lies in {created.folder}/: weights, history, curves.png, export/, samples/")
+    console.say(f"everything is in {created.folder}/: weights, history, curves.png, export/, samples/")
     console.say("next: lenet-edge train (MNIST), or lenet-edge predict YOUR-IMAGE.png")

@@ -18,11 +18,11 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The HTML file; report.html in the run's folder by default.")] = None,
     latency: Annotated[bool, typer.Option("--latency/--no-latency", help="Time the exported files here.")] = True,
     rounds: Annotated[int, typer.Option(min=2, help="Rounds of timing, each with fresh sessions.")] = 10,
-    calls: Annotated[int, typer.Option(min=1, help="Timed calls a round.")] = 100,
+    calls: Annotated[int, typer.Option(min=1, help="Timed calls per round.")] = 100,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what a run came to as one HTML file: curves, confusions, mistakes, filters, exported files, recipe, data.
+    """Write a run's results as one HTML file: curves, confusions, mistakes, filters, exported files, recipe, data.
 
     The network and the exported files are measured anew on the test set. The file needs no network and no script, and
     holds no path of this machine; without latency it is the same every time.

@@ -26,9 +26,11 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The PNG file; samples-DATASET.png by default.")] = None,
     per_class: Annotated[int, typer.Option(min=1, max=50, help="Images of each class.")] = 10,
     augmented: Annotated[
-        bool, typer.Option("--augmented", help="Beside one image of each class what training makes of it.")
+        bool, typer.Option("--augmented", help="Show what training makes of one image of each class.")
     ] = False,
-    recipe: Annotated[str, typer.Option(help="With --augmented: whose training.")] = DEFAULT_RECIPE,
+    recipe: Annotated[
+        str, typer.Option(help="With --augmented: the recipe whose augmentation is shown.")
+    ] = DEFAULT_RECIPE,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the draw.")] = 0,
     data_dir: DataDirOption = None,
     size: SizeOption = None,

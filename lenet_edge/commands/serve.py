@@ -14,10 +14,12 @@ NAME = "serve"
 
 def run(
     folder: Annotated[Path, typer.Argument(help="A folder that 'lenet-edge export --web' wrote.")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on loopback; 0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on this machine (loopback); 0 takes a free one.")
+    ] = 8000,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve a web page on this machine alone, for a look at it; Ctrl-C ends it.
+    """Serve a web page to this machine only, to look at it; Ctrl-C ends it.
 
     Example: lenet-edge serve page
     """

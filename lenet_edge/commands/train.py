@@ -31,10 +31,11 @@ def run(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help=DatasetHelp + "  [default: recipe's]", show_default=False)] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Images per step.")] = None,
     lr: Annotated[float | None, typer.Option(min=0.0, help="Peak learning rate.")] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=MAX_SEED, help="Of split, shuffle, initial weights.  [default: 0]")
+        int | None,
+        typer.Option(min=0, max=MAX_SEED, help="Seed of the split, the shuffle and the initial weights.  [default: 0]"),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.  [default: auto]")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default.")] = None,

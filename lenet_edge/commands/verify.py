@@ -129,7 +129,7 @@ def _verify_against(
 
     data = found.images(dataset)
     if data.md5s != found.record.data_md5s:
-        console.say(f"{data.name} is not what {found.run.folder} was trained on: files are held against PyTorch there")
+        console.say(f"{data.name} is not what {found.run.folder} was trained on: files are compared with PyTorch on it")
     result = verify(files or exported_files(found.run), found, data, max_drop, same_weights=same_weights)
     if as_json:
         console.print_json(as_document(result))

@@ -78,12 +78,12 @@ def _read_idx(path: Path, md5: str) -> NDArray[np.uint8]:
     try:
         content = read_bytes(path, IDX_BYTES)
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); copy it anew") from None
+        raise DataError(f"{path} cannot be read ({error.strerror}); copy it again") from None
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:
         raise DataError(
             f"{path} is damaged: its md5 is {found}, the official file's is {md5}; "
-            f"delete it, so that it is downloaded again, or copy it anew"
+            f"delete it, so that it is downloaded again, or copy it again"
         )
     return parse_idx(gzip.decompress(content))
 

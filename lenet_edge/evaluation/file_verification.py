@@ -44,7 +44,7 @@ def examine(path: Path, data: ImageData | None, max_drop_pp: float | None = None
         return Evidence(str(path), format_of(path).name, False, BROKEN, None, None)
     name, model = open_file(path)
     if not isinstance(model, Classifier):
-        raise ModelFileError(f"{path} cannot carry evidence of its own; name its run by --run")
+        raise ModelFileError(f"{path} is of a format that carries no evidence; name its run by --run")
     found = model.prove()
     if data is None:
         return Evidence(str(path), name, found.passed, found, found.card, None)

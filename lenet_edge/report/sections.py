@@ -158,7 +158,7 @@ def confusions(found: Findings) -> Markup:
         "div",
         captioned(
             draw_matrix(labels, scores.confusion_matrix, f"Most frequent confusions: {described or 'none'}"),
-            "A row for each class as it is, a column for each as it was called. Mistakes are orange, stronger where "
+            "A row for each true class, a column for each answer. Mistakes are orange, stronger where "
             "they are a larger share of their row.",
         ),
         tag("div", tag("h3", "Most frequent"), tag("ol", *named) if named else tag("p", "No mistakes."), class_="list"),

@@ -142,7 +142,7 @@ class Trainer:
     def restore(self, state: TrainingState) -> None:
         """Go back to a state, to go on from it as if nothing had happened."""
         if state.part("momentum"):
-            raise RunError("the checkpoint is of lenet-edge 0.1, whose optimizer state is kept otherwise; train again")
+            raise RunError("the checkpoint is from lenet-edge 0.1, which stored the optimizer differently; train again")
         self.epoch = state.epoch
         self.net.load_state_dict(state.part("net"))
         self.average.load_state_dict(state.part("average"))

@@ -110,7 +110,7 @@ def _prepare_wasm(model: Exported, _cdn: str | None) -> Prepared:
         source=model.name,
         download=download,
         origin="",
-        remark=f"{wasm.MODULE} and {wasm.LOADER}: {download / 1e3:.1f} kB, the whole network and all that runs it",
+        remark=f"{wasm.MODULE} and {wasm.LOADER}: {download / 1e3:.1f} kB, the network and everything that runs it",
     )
 
 

@@ -98,6 +98,6 @@ def _unpack(archive: Path) -> dict[str, bytes]:
             member = package.extractfile(f"package/dist/{row.name}")
             content = member.read(row.bytes + 1) if member else b""
             if hashlib.sha256(content).hexdigest() != row.sha256:
-                raise ValueError(f"{row.name} is not the file that was pinned")
+                raise ValueError(f"{row.name} is not the pinned version's file")
             found[row.name] = content
     return found

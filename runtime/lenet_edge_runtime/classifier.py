@@ -56,7 +56,7 @@ class Classifier:
     runs in this process, without limits, and metadata and seals can be forged. `foreign.ForeignClassifier` is for
     files that nobody vouches for.
 
-    Raises ModelFileError for a file that is not a model, carries no spec, or does not prove itself, and ProviderError
+    Raises ModelFileError for a file that is not a model, carries no spec, or fails its own check, and ProviderError
     for a provider that this onnxruntime has not, or that does not run all of the model.
     """
 

@@ -180,7 +180,7 @@ def time_calls(
     for classifier in classifiers:
         batch = classifier.input.batch
         if batch not in (None, len(pixels)):
-            raise ModelFileError(f"{classifier.path} takes batches of {batch} alone: give --batch {batch}")
+            raise ModelFileError(f"{classifier.path} takes only batches of {batch}: give --batch {batch}")
     arrays = [classifier.feed(pixels) for classifier in classifiers]
     answer, _ = guard.ask(
         "time", [classifier.path for classifier in classifiers], arrays,

@@ -32,8 +32,8 @@ _NO_EVIDENCE = (
 )
 
 BROKEN_SEAL = (
-    "does not prove itself: its bytes are not those that were exported (its seal is broken); "
-    "copy it anew, or export it again"
+    "fails its own check: its bytes are not those that were exported (its seal is broken); "
+    "copy it again, or export it again"
 )
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

@@ -40,7 +40,7 @@ class ModelSpec:
         if self.height < 1 or self.width < 1 or self.padding < 0:
             raise ValueError(f"not an image size: {self.height}x{self.width}, padding {self.padding}")
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
-            raise ValueError(f"mean and std need one number a channel (1 or 3), got {self.mean} and {self.std}")
+            raise ValueError(f"mean and std need one number per channel (1 or 3), got {self.mean} and {self.std}")
         if not all(map(math.isfinite, (*self.mean, *self.std))):
             raise ValueError(f"mean and std have to be finite, got {self.mean} and {self.std}")
         if not all(value > 0 for value in self.std):

@@ -222,7 +222,7 @@ def test_auto_shows_the_front_and_records_the_layers(here: CommandLine) -> None:
     assert shown.exit_code == 0, shown.output
     (taken,) = (line for line in shown.stdout.splitlines() if line.endswith("taken "))
     assert taken.split()[:3] == ["c5", "f6", "output"]
-    assert "int8 layers taken: c5 f6 output, 0.91 times float32's latency" in shown.stderr
+    assert "int8 layers chosen: c5 f6 output, 0.91 times float32's latency" in shown.stderr
     assert Path("table/lenet5-digits.int8-layers.png").exists()
     document = json.loads(here("export", "--format", "int8", "--int8-layers", "auto", "--json").stdout)
     assert len(document["int8_selection"]["candidates"]) == 32

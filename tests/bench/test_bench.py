@@ -211,7 +211,7 @@ def test_out_compare_and_plot(cli: CommandLine, digits_run: Run) -> None:
     ("arguments", "message"),
     [
         (["--api", "gpu"], "--api is one of run, io-binding"),
-        (["--self-test", "--out", "a.json"], "--self-test stands alone"),
+        (["--self-test", "--out", "a.json"], "--self-test cannot be combined with"),
         (["--self-test", "--rounds", "7"], "--self-test needs --rounds 8"),
     ],
 )

@@ -67,7 +67,7 @@ def test_quickstart(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     run = find_run(None).run
     for path in (run.curves_path, run.weights_path, run.history_path, run.export_folder, run.folder / "samples"):
         assert path.exists()
-    assert f"everything lies in {run.folder}/" in result.stderr
+    assert f"everything is in {run.folder}/" in result.stderr
 
 
 def test_train_export_verify_bench_predict(cli: CommandLine, png: Path) -> None:

@@ -145,7 +145,7 @@ def test_default_gate_asks_no_more_than_the_images_can_show() -> None:
 
 @pytest.mark.parametrize("engine", ["wasm"], indirect=True)
 def test_folder_is_verified_against_its_run(shown: Path, digits_run: Run, tmp_path: Path, cli: CommandLine) -> None:
-    assert "net-wasm cannot carry evidence of its own; name its run by --run" in cli.fails(
+    assert "net-wasm is of a format that carries no evidence; name its run by --run" in cli.fails(
         "verify", shutil.copytree(shown, "net-wasm")
     )
     assert verified_in_its_run(shown, digits_run, tmp_path, cli) == ["wasm"]

@@ -645,7 +645,7 @@ def test_wasm_folder_proves_itself(tmp_path: Path) -> None:
         changed = {**carded, (name if name in carded else "lenet.json"): content}
         assert changed != carded
         write_folder(tmp_path / "net-wasm", changed)
-        with pytest.raises(GateError, match=r"net-wasm does not prove itself: .* \(its seal is broken\)"):
+        with pytest.raises(GateError, match=r"net-wasm fails its own check: .* \(its seal is broken\)"):
             open_file(tmp_path / "net-wasm")
 
 

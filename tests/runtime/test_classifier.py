@@ -81,7 +81,7 @@ def test_flipped_bits_are_found_before_the_file_is_opened(format_name: str, digi
         changed = bytearray(content)
         changed[position] ^= 1
         path.write_bytes(changed)
-        with pytest.raises(ModelFileError, match=r"copy it anew, or export it again|no seal|no lenet-edge metadata"):
+        with pytest.raises(ModelFileError, match=r"copy it again, or export it again|no seal|no lenet-edge metadata"):
             Classifier(path)
 
 

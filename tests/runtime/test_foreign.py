@@ -266,7 +266,7 @@ def test_bench_of_a_file_without_its_run(cli: CommandLine, digits_run: Run) -> N
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
     path.write_bytes(content)
-    assert "does not prove itself" in cli.fails("bench", path, "--rounds", "2", "--calls", "5", code=3)
+    assert "fails its own check" in cli.fails("bench", path, "--rounds", "2", "--calls", "5", code=3)
 
 
 # --- options that do not fit ---------------------------------------------------------------------------------------

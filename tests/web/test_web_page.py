@@ -193,7 +193,7 @@ def test_npm_that_fails_is_no_reason_to_fall_back(model: Path, cli: CommandLine,
 
 def test_package_that_is_not_the_pinned_one_is_refused(model: Path, cli: CommandLine, npm: Path) -> None:
     write_archive(npm / "package.tgz", {row.name: b"// other" for row in FILES})
-    assert f"{FILES[0].name} is not the file that was pinned" in cli.fails("export", model, "--web", "page")
+    assert f"{FILES[0].name} is not the pinned version's file" in cli.fails("export", model, "--web", "page")
 
 
 # --- from the command line -----------------------------------------------------------------------------------------
