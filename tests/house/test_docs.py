@@ -31,6 +31,12 @@ LINKED = sorted(
     ]
 )
 COMMANDS = [str(command.name) for command in app.registered_commands]
+# Words that a PyTorch user may not know: the glossary has each; a page that uses one explains it, in bold, or links it.
+TERMS = (
+    "calibration", "zero point", "static quantization", "QDQ", "saturat", "quantization-aware training", "opset",
+    "IR version", "agreement", "gate", "known answers", "seal", "card", "McNemar", "Tango", "Wilson", "Holm",
+    "A/A test", "provider", "WebAssembly",
+)  # fmt: skip
 FOREIGN_OPTIONS = {"--nproc-per-node"}  # torchrun's
 
 
@@ -89,6 +95,21 @@ def test_command_reference_has_every_option_and_no_path_of_this_machine(command:
             assert all(f"`{name}`" in section for name in (*parameter.opts, *parameter.secondary_opts))
     assert str(Path.home()) not in section
     assert "\x1b" not in section
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_term_is_in_the_glossary(term: str) -> None:
+    assert re.search(rf"\b{term}", PAGES["glossary.md"], re.IGNORECASE)
+
+
+@pytest.mark.parametrize("page", sorted({"README.md", *PAGES} - {"glossary.md", "commands.md", "results.md"}))
+def test_page_explains_or_links_the_terms_that_it_uses(page: str) -> None:
+    text = re.sub(r"`[^`\n]*`|^\|.*$|^#.*$", "", prose(PAGES.get(page, README)), flags=re.MULTILINE)
+    told = " ".join("".join(pair) for pair in re.findall(r"\*\*([^*]+)\*\*|\[([^\]]+)\]\(", text))
+    used = [term for term in TERMS if re.search(rf"\b{term}", text, re.IGNORECASE)]
+    assert [term for term in used if not re.search(rf"\b{term}", told, re.IGNORECASE)] == [], (
+        f"in {page}: link the first use to docs/glossary.md, or explain it there in **bold**"
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
