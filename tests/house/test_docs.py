@@ -156,6 +156,7 @@ def test_ci_runs_what_the_readme_says() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert '".[train,dev]"' in script
     assert "lenet-edge quickstart" in script
+    assert "mkdocs build --strict" in script
     assert re.search(r"\bpytest\b", script)
 
 
