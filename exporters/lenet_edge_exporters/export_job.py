@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.images import to_input
-from lenet_edge_runtime.spec import PREFIX, InputType, ModelSpec
+from lenet_edge_runtime.spec import PREFIX, InputType, Layout, ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,6 +25,7 @@ CALIBRATION_METHODS: tuple[CalibrationMethod, ...] = get_args(CalibrationMethod)
 CALIBRATION_IMAGES = 512  # of the training split; 1 to 2,048 gave 99.95 to 99.97 % agreement
 MAX_CALIBRATION_IMAGES = 8192  # they go through the network as one batch: about 100 kB of activations each
 Images = NDArray[np.uint8] | NDArray[np.float32]  # as a graph takes them: raw pixels, or normalised
+LogitType = Literal["int8", "float32"]
 Layers = Literal["all", "linear"] | tuple[str, ...]
 
 
@@ -83,6 +84,7 @@ class ExportJob:
     int8: Int8Options = Int8Options()
     input: InputType = "uint8"  # raw pixels; float32: the files take what `net` takes, and nothing is folded
     activation_ranges: tuple[tuple[float, float], ...] = ()
+    tflite_logits: LogitType = "int8"  # as microcontrollers and NPUs give them; float32: what their codes stand for
 
     def __post_init__(self) -> None:
         """Raise ValueError for an opset, an input type or images that do not fit."""
@@ -98,12 +100,12 @@ class ExportJob:
         """Raw pixels, uint8 [n, c, h, w], as this job's files take them."""
         return to_input(pixels, self.spec, self.input)
 
-    def metadata(self, format_name: str) -> dict[str, str]:
+    def metadata(self, format_name: str, layout: Layout = "NCHW") -> dict[str, str]:
         """The flat metadata of the file of this format: spec, provenance, and the versions that made it."""
         versions = installed_versions(("lenet-edge", "torch", "onnx", "onnxscript", "onnxruntime"))
         extra = {"format": format_name, "versions": versions, **self.provenance}
         own = {PREFIX + key: json.dumps(value, ensure_ascii=False) for key, value in sorted(extra.items())}
-        return {**self.spec.to_metadata(self.input), **own}
+        return {**self.spec.to_metadata(self.input, layout), **own}
 
 
 class LoadedModel(Protocol):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge_exporters import atomic, c, int8, onnx, ort, pt2, torchscript
+from lenet_edge_exporters import atomic, c, int8, onnx, ort, pt2, tflite, torchscript
 from lenet_edge_exporters.c import folder, wasm
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel, Measurement
 from lenet_edge_runtime import proof
@@ -91,6 +91,10 @@ FORMATS = {
         Format(
             "ort", ".ort", "onnxruntime's own format, float32, for minimal builds", "onnxruntime",
             ort.export, ort.load, min_agreement=0.999, max_difference=1e-4, seal=ort.seal,
+        ),
+        Format(
+            "tflite", ".tflite", "TFLite, static int8, for LiteRT, TensorFlow Lite Micro and NPUs", "litert",
+            tflite.export, tflite.load, min_agreement=0.97, max_difference=None, seal=tflite.seal,
         ),
         Format(
             "c", "-c", "a folder of C99 for microcontrollers and native apps, int8's answers bit for bit", "c",

@@ -22,7 +22,7 @@ from lenet_edge.runs.opened import OpenedRun
 from lenet_edge.runs.record import RunRecord, fitted_to, now, spec_for
 from lenet_edge.runs.run import Run, create_run
 from lenet_edge_exporters import ExportJob, export, formats
-from lenet_edge_exporters.export_job import DEFAULT_OPSET, Int8Options, LoadedModel, Measurement
+from lenet_edge_exporters.export_job import DEFAULT_OPSET, Int8Options, LoadedModel, LogitType, Measurement
 from lenet_edge_exporters.formats import Artifact
 from lenet_edge_runtime.errors import WeightsError
 from lenet_edge_runtime.host import installed_versions
@@ -62,6 +62,7 @@ def export_run(
     max_drop_pp: float | None = None,
     int8: Int8Plan | None = None,
     input_type: InputType = "uint8",
+    tflite_logits: LogitType = "int8",
 ) -> ExportReport:
     """Export a finished run into `out` (the run's own export folder by default): one file a format and a model card.
 
@@ -70,7 +71,7 @@ def export_run(
     """
     record, data = opened.record, opened.data
     plan = int8 or Int8Plan()
-    job = replace(export_job(opened, opset, plan), input=input_type)
+    job = replace(export_job(opened, opset, plan), input=input_type, tflite_logits=tflite_logits)
     undamaged = opened.float_model.logits(data.test_pixels)
     job = replace(job, measure=measurement_on(data, undamaged, max_drop_pp))
     reference = opened.model.logits(job.check_pixels)

@@ -75,6 +75,8 @@ def _import_backend(kind: str, path: Path) -> None:
     """Import what runs the model, so that it does not count as the model's."""
     if kind == "file" and format_of(path).backend == "onnxruntime":
         import onnxruntime  # noqa: F401
+    elif kind == "file" and format_of(path).backend == "litert":
+        import ai_edge_litert.interpreter  # noqa: F401
     elif kind == "run" or format_of(path).backend in ("torchscript", "pytorch"):
         import lenet_edge.runs.reference  # noqa: F401
 

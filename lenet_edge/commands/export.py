@@ -21,6 +21,7 @@ from lenet_edge.commands.export_options import (
     OpsetOption,
     OutOption,
     RunArgument,
+    TfliteLogitsOption,
     WebOption,
     WeightsDatasetOption,
     WeightsMeanOption,
@@ -57,6 +58,7 @@ def run(
     out: OutOption = None,
     opset: OpsetOption = DEFAULT_OPSET,
     input_type: InputOption = "uint8",
+    tflite_logits: TfliteLogitsOption = "int8",
     data_dir: DataDirOption = None,
     max_drop: MaxDropOption = None,
     model: ModelOption = None,
@@ -94,6 +96,7 @@ def run(
             int8=plan,
             max_drop_pp=max_drop,
             input_type=input_type,
+            tflite_logits=tflite_logits,
         )
     fit_to_show = [item.path for item in report.artifacts if item.format == shown.format and item.passed]
     page = _write_page(fit_to_show[0], web, shown.name, cdn) if web and fit_to_show else None

@@ -8,7 +8,7 @@ import typer
 
 from lenet_edge.options import DatasetHelp
 from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, check_cdn
-from lenet_edge_exporters.export_job import CALIBRATION_METHODS, MAX_CALIBRATION_IMAGES, OPSETS
+from lenet_edge_exporters.export_job import CALIBRATION_METHODS, MAX_CALIBRATION_IMAGES, OPSETS, LogitType
 from lenet_edge_exporters.formats import FORMATS, checked_names
 from lenet_edge_runtime.spec import InputType
 
@@ -61,6 +61,11 @@ CalibrationSeedOption = Annotated[
 ]
 CalibrationDrawsOption = Annotated[
     int, typer.Option(min=0, help="Repeat int8 with this many draws of images and report the spread of its accuracy.")
+]
+
+TfliteLogitsOption = Annotated[
+    LogitType,
+    typer.Option(help="What a tflite file gives: its codes, or the float32 numbers that they stand for."),
 ]
 
 # --- weights that were trained elsewhere

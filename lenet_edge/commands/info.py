@@ -1,6 +1,7 @@
 """`lenet-edge info`: needs the base install alone."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +17,10 @@ SHOWN_APART = ("known_answers", "card", "labels", "sha256")  # long, or in a lin
 
 
 def run(
-    path: Annotated[Path, typer.Argument(help="An ONNX file.")],
+    path: Annotated[Path, typer.Argument(help="An ONNX or TFLite file.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show what an ONNX file says about itself: input, labels, origin, accuracy card, operators.
+    """Show what an ONNX or TFLite file says about itself: input, labels, origin, accuracy card, operators.
 
     Example: lenet-edge info lenet5-mnist.int8.onnx
     """
@@ -43,10 +44,10 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _described(content: bytes) -> dict[str, Any]:
-    from lenet_edge_runtime import onnx_file, proof
+    from lenet_edge_runtime import onnx_file, proof, tflite_file
 
-    summary = onnx_file.summarise(content)
-    texts = onnx_file.metadata_of(content)
+    is_tflite = tflite_file.is_tflite(content)
+    texts = tflite_file.metadata_of(content) if is_tflite else onnx_file.metadata_of(content)
     metadata = {
         key.removeprefix(PREFIX): _value(text)
         for key, text in texts.items()
@@ -56,12 +57,21 @@ def _described(content: bytes) -> dict[str, Any]:
     return {
         "sealed": proof.is_sealed(content) if proof.SEAL in texts else None,
         "known_answers": len(proof.KnownAnswers.from_json(answers).pixels) if answers else 0,
+        **(asdict(tflite_file.summarise(content)) if is_tflite else _onnx_graph(content)),
+        "metadata": metadata,
+    }
+
+
+def _onnx_graph(content: bytes) -> dict[str, Any]:
+    from lenet_edge_runtime import onnx_file
+
+    summary = onnx_file.summarise(content)
+    return {
         "ir_version": summary.ir_version,
         "opsets": {domain or "ai.onnx": version for domain, version in summary.opsets.items()},
         "operators": summary.operators,
         "initializer_bytes": summary.initializer_bytes,
         "initializers_sha256": summary.initializers_sha256,
-        "metadata": metadata,
     }
 
 
@@ -78,11 +88,12 @@ def _value(text: str) -> Any:
 
 def _print(document: dict[str, Any]) -> None:
     metadata = document["metadata"]
+    opsets = document.get("opsets") or {"TFLite schema": document["schema_version"]}
     seal = {True: "whole", False: "BROKEN: the file was changed after it was written", None: "none"}[document["sealed"]]
     lines = [
         ["size", f"{document['bytes']:,} bytes, {document['initializer_bytes']:,} of them weights"],
         ["seal", f"{seal}; {document['known_answers']} known answers"],
-        ["operator set", ", ".join(f"{domain} {version}" for domain, version in document["opsets"].items())],
+        ["operator set", ", ".join(f"{domain} {version}" for domain, version in opsets.items())],
         ["operators", ", ".join(f"{count} {name}" for name, count in document["operators"].items())],
         ["weights' SHA-256", document["initializers_sha256"]],
     ]

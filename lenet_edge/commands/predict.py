@@ -13,8 +13,8 @@ from lenet_edge.options import JsonOption, LabelsOption, MeanOption, StdOption, 
 from lenet_edge_exporters.formats import FORMATS
 
 NAME = "predict"
-MODEL_SUFFIXES = tuple(row.suffix for row in FORMATS.values() if row.backend == "onnxruntime")
-MODELS = f"the model is an ONNX or ORT file ({', '.join(MODEL_SUFFIXES)}) and stands before the images"
+MODEL_SUFFIXES = tuple(row.suffix for row in FORMATS.values() if row.backend in ("onnxruntime", "litert"))
+MODELS = f"the model is an ONNX, ORT or TFLite file ({', '.join(MODEL_SUFFIXES)}) and stands before the images"
 INVERT = {"auto": "auto", "yes": True, "no": False}
 FITS = ("auto", "mnist", "resize")
 BATCH = 256  # images in memory

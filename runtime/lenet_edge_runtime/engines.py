@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from lenet_edge_runtime.errors import ModelFileError, ProviderError
 from lenet_edge_runtime.sessions import open_content
 from lenet_edge_runtime.shared_library import SharedLibrary, is_library
+from lenet_edge_runtime.tflite_engine import TfliteEngine
+from lenet_edge_runtime.tflite_file import is_tflite
 
 Images = NDArray[np.uint8] | NDArray[np.float32]  # as the file takes them, [n, channels, height, width]
 
@@ -39,6 +41,10 @@ def open_engine(content: bytes, name: str, threads: int, provider: str) -> Engin
         if provider != "cpu":
             raise ProviderError(f"{name} is compiled for the CPU, got provider {provider!r}; use provider cpu")
         return SharedLibrary(name)
+    if is_tflite(content):
+        if provider != "cpu":
+            raise ProviderError(f"{name} is run by LiteRT on the CPU, got provider {provider!r}; use provider cpu")
+        return TfliteEngine(content, name, threads)
     return OnnxEngine(content, name, threads, provider)
 
 

@@ -10,6 +10,7 @@ from lenet_edge_runtime.errors import ModelFileError
 
 Polarity = Literal["light-on-dark", "dark-on-light", "any"]
 Fit = Literal["mnist", "resize"]  # ink in the middle of a margin, or the whole image (`fitting.py`)
+Layout = Literal["NCHW", "NHWC"]  # channels first, or last as TFLite has them
 InputType = Literal["uint8", "float32"]  # raw pixels, or what `images.normalise` makes of them
 
 PREFIX = "lenet_edge."  # of every metadata key of ours, so that a foreign file is not taken for one of ours
@@ -65,14 +66,16 @@ class ModelSpec:
         border = 0 if input_type == "uint8" else 2 * self.padding
         return self.channels, self.height + border, self.width + border
 
-    def to_metadata(self, input_type: InputType = "uint8") -> dict[str, str]:
+    def to_metadata(self, input_type: InputType = "uint8", layout: Layout = "NCHW") -> dict[str, str]:
         """Return the spec as flat text, each value JSON, for ONNX metadata_props and the like.
 
         `input` states the input as the file takes it: for float32 its height and width include the padding.
         """
+        channels, height, width = self.input_shape(input_type)
+        shape = [channels, height, width] if layout == "NCHW" else [height, width, channels]
         fields = {
             "labels": list(self.labels),
-            "input": {"layout": "NCHW", "dtype": input_type, "shape": ["batch", *self.input_shape(input_type)]},
+            "input": {"layout": layout, "dtype": input_type, "shape": ["batch", *shape]},
             "padding": self.padding,
             "mean": list(self.mean),
             "std": list(self.std),
@@ -88,7 +91,8 @@ class ModelSpec:
             raise ModelFileError("the file carries no lenet-edge metadata (labels, input size, normalisation)")
         try:
             fields = {key: json.loads(metadata[PREFIX + key]) for key in _METADATA_FIELDS}
-            _, _, height, width = fields["input"]["shape"]
+            _, *sizes = fields["input"]["shape"]
+            height, width, _ = sizes if fields["input"].get("layout") == "NHWC" else (*sizes[1:], sizes[0])
             border = 2 * int(fields["padding"]) if input_type_of(metadata) == "float32" else 0
             return cls(
                 labels=tuple(str(label) for label in fields["labels"]),

@@ -37,7 +37,7 @@ TERMS = (
     "IR version", "agreement", "gate", "known answers", "seal", "card", "McNemar", "Tango", "Wilson", "Holm",
     "A/A test", "provider", "WebAssembly",
 )  # fmt: skip
-FOREIGN_OPTIONS = {"--nproc-per-node"}  # torchrun's
+FOREIGN_OPTIONS = {"--nproc-per-node", "--accelerator-config"}  # torchrun's, and vela's
 
 
 def commands() -> dict[str, Any]:
