@@ -20,7 +20,7 @@ def staged(path: Path) -> Iterator[Path]:
     `path` is a folder, a pipe or a device: renaming over /dev/stdout would put a file in its place.
     """
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is there, and no regular file that could be replaced", str(path))
+        raise OSError(errno.EINVAL, "it exists and is not a regular file, so it cannot be replaced", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
     os.close(handle)

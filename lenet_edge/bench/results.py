@@ -104,13 +104,13 @@ def remarks_on(now: BenchResults, before: BenchResults, changes: list[Change]) -
             remarks.append(f"{package} was {theirs[package]} then and is {version} now")
     if any(change.verdict == "drift" for change in changes):
         remarks.append(
-            "the machine itself runs at another speed than then (files that did not change differ): no change is "
-            "called one; measure both on the same day, or both files in one command"
+            "the machine itself runs at another speed than then (files that did not change differ), so no "
+            "difference is reported as a change; measure both on the same day, or both files in one command"
         )
     if is_busy(before.host):
         remarks.append(f"the machine was busy then (load {before.host['load_1min']} on {before.host['cores']} cores)")
     if any(change.verdict == "unknown" for change in changes):
-        remarks.append("a change is called from 8 rounds on, in both measurements: --rounds 10")
+        remarks.append("a change needs at least 8 rounds in both measurements: --rounds 10")
     return remarks
 
 

@@ -116,7 +116,7 @@ def _self_test(
     if failed := [test for test in tests if not test.passed]:
         raise GateError(
             f"{failed[0].path} differs from its own copy in {failed[0].differences} of {failed[0].repeats} repeats: no "
-            f"difference that this machine shows now means anything; end what else runs on it, or take more --rounds"
+            f"difference that this machine shows now means anything; stop what else runs on it, or give more --rounds"
         )
 
 

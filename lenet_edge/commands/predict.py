@@ -14,7 +14,7 @@ from lenet_edge_exporters.formats import FORMATS
 
 NAME = "predict"
 MODEL_SUFFIXES = tuple(row.suffix for row in FORMATS.values() if row.backend in ("onnxruntime", "litert"))
-MODELS = f"the model is an ONNX, ORT or TFLite file ({', '.join(MODEL_SUFFIXES)}) and stands before the images"
+MODELS = f"the model is an ONNX, ORT or TFLite file ({', '.join(MODEL_SUFFIXES)}) and goes before the images"
 INVERT = {"auto": "auto", "yes": True, "no": False}
 FITS = ("auto", "mnist", "resize")
 BATCH = 256  # images in memory

@@ -91,7 +91,7 @@ def _remarks(results: Results) -> list[str]:
     seeds, pairs = len(records) // recipes, math.comb(recipes, 2)
     remarks = []
     if seeds == 1:
-        remarks.append("one seed shows neither a spread nor what is chance: choose --seeds 5")
+        remarks.append("one seed shows neither a spread nor what is chance: give --seeds 5")
     elif (least := smallest_significant(seeds, pairs)) is not None:
         remarks.append(
             f"{seeds} seeds and {counted(pairs, 'comparison')}: a mean difference counts as significant for certain "

@@ -139,5 +139,5 @@ def check_cdn(engine: Engine, cdn: str | None) -> None:
     """Raise WebError where an address is given for an engine that loads nothing from elsewhere."""
     if cdn is not None and not engine.has_cdn:
         raise WebError(
-            f"--cdn says where onnxruntime-web is, which --engine {engine.name} does without: leave --cdn out"
+            f"--cdn says where onnxruntime-web is, which --engine {engine.name} does not use: leave --cdn out"
         )

@@ -52,7 +52,7 @@ class Runtime:
 def obtain(cdn: str | None) -> Runtime:
     """The two files by npm; with `cdn`, or where there is no npm, nothing but an address. Raises WebError."""
     if cdn is not None:
-        return _from_cdn(cdn, "the page loads it from there, for --cdn was given")
+        return _from_cdn(cdn, "the page loads it from there, because --cdn was given")
     if shutil.which("npm") is None:
         return _from_cdn(DEFAULT_CDN, "npm is not installed, so the page loads it from there (or by --cdn)")
     files = {f"{FOLDER}/{name}": content for name, content in _by_npm().items()}

@@ -137,7 +137,7 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
         raise ImageError(f"an image array is H x W or H x W x C with 1, 3 or 4 channels, got shape {array.shape}")
     if array.dtype.kind == "f":
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise ImageError("a float image has values from 0 to 1; divide yours by its white, or give uint8")
+            raise ImageError("a float image has values from 0 to 1; divide it by its white value, or give uint8")
         array = np.rint(array * 255).astype(np.uint8)
     elif array.dtype != np.uint8:
         raise ImageError(f"an image array is uint8 (0..255) or float (0..1), got {array.dtype}")

@@ -112,7 +112,7 @@ def check_outputs(outputs: object, spec: ModelSpec, name: str) -> None:
     """Raise ModelFileError where a model, called `name`, has another number of outputs than of labels."""
     if outputs != len(spec.labels):
         raise ModelFileError(
-            f"{name} has {outputs} outputs and names {len(spec.labels)} labels: no answer of it means anything; "
+            f"{name} has {outputs} outputs and names {len(spec.labels)} labels: its answers mean nothing; "
             f"export it again"
         )
 

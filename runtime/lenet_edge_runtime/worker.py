@@ -155,7 +155,7 @@ def _caller(path: str, session: Any, images: NDArray[Any], classes: int) -> Call
             return lambda feed: np.asarray(session.run(names, {name: feed})[0])
     shapes = ", ".join(f"{value.dtype} {list(value.shape)}" for value in found if isinstance(value, np.ndarray))
     raise ModelFileError(
-        f"{path} has no output of float [{len(images)}, {classes}], one column a label; got {shapes or 'no array'}"
+        f"{path} has no output of float [{len(images)}, {classes}], one column per label; got {shapes or 'no array'}"
     )
 
 

@@ -152,6 +152,15 @@ def test_readme_has_one_small_picture_that_a_script_of_ours_makes() -> None:
     assert picture in (DOCS / "make_picture.py").read_text(encoding="utf-8")
 
 
+def test_each_addition_takes_at_most_four_steps() -> None:
+    additions = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("\n## Add ")[1:]
+    steps = {
+        text.splitlines()[0]: re.findall(r"^\d+\. ", text.partition("\n## ")[0], re.MULTILINE) for text in additions
+    }
+    assert all(1 <= len(found) <= 4 for found in steps.values()), steps
+    assert {"a format", "a recipe", "a data set"} <= steps.keys()
+
+
 def test_ci_runs_what_the_readme_says() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert '".[train,dev]"' in script

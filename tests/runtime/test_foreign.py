@@ -303,7 +303,7 @@ def test_options_that_do_not_fit_the_file(cli: CommandLine, weights: NDArray[np.
     assert "std has to be above zero" in cli.fails("predict", foreign, png, *labels, "--mean", "0", "--std", "0")
     assert "leave out --mean" in cli.fails("predict", raw, png, *NORMALISED)
     three = ("--labels", "a,b,c", "--mean", "0.5", "--std", "0.5")
-    assert "no output of float [7, 3], one column a label; got float32 [7, 10]" in cli.fails(
+    assert "no output of float [7, 3], one column per label; got float32 [7, 10]" in cli.fails(
         "predict", foreign, png, png, png, *three
     )
     assert "correct --labels" in cli.fails("verify", foreign, *three, "--dataset", "digits")

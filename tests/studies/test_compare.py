@@ -138,7 +138,7 @@ def test_one_seed_is_not_tested(cli: CommandLine) -> None:
     document = compare(cli, "lenet5", "lenet5-classic", "--seeds", "1")
     assert [row["p"] for row in document["comparisons"]] == [None, None]
     assert document["recipes"][0]["test_accuracy"]["sd"] is None
-    assert document["remarks"] == ["one seed shows neither a spread nor what is chance: choose --seeds 5"]
+    assert document["remarks"] == ["one seed shows neither a spread nor what is chance: give --seeds 5"]
 
 
 def test_a_run_that_cannot_be_written_does_not_stop_the_others(

@@ -171,7 +171,7 @@ def test_without_npm_the_cdn_is_used_and_that_is_said(model: Path, tmp_path: Pat
 
 def test_cdn_is_an_option(model: Path, tmp_path: Path, cli: CommandLine, npm: Path) -> None:
     result = cli("export", model, "--web", tmp_path / "page", "--cdn", "https://example.org/ort", "--json")
-    assert "https://example.org/ort/; the page loads it from there, for --cdn was given" in result.stderr
+    assert "https://example.org/ort/; the page loads it from there, because --cdn was given" in result.stderr
     assert b'from "https://example.org/ort/ort.wasm' in tree(tmp_path / "page")["engine.mjs"]
     assert set(json.loads(result.stdout)["web"]) == {"folder", "model", "engine", "files", "bytes", "remark"}
     assert not (npm / "asked").exists()
@@ -238,7 +238,7 @@ def test_file_and_engine_that_do_not_fit(shown: Path, model: Path, cli: CommandL
 
 def test_engine_that_loads_nothing_takes_no_cdn(digits_run: Run, cli: CommandLine) -> None:
     message = cli.fails("export", digits_run.folder, "--web", "page", "--engine", "wasm", "--cdn", DEFAULT_CDN)
-    assert "--cdn says where onnxruntime-web is, which --engine wasm does without: leave --cdn out" in message
+    assert "--cdn says where onnxruntime-web is, which --engine wasm does not use: leave --cdn out" in message
 
 
 def test_without_a_compiler_the_command_says_what_to_install(

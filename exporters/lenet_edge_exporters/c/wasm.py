@@ -106,7 +106,7 @@ class NodeModel:
         self._files = files
         self._node = shutil.which("node")
         if self._node is None:
-            raise ModelFileError("found no node to check the wasm export with; install Node.js 18 or newer")
+            raise ModelFileError("found no Node.js to check the wasm export with; install Node.js 18 or newer")
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Raw pixels, uint8 [n, c, h, w], to logits, float32 [n, classes]."""
