@@ -35,6 +35,25 @@ SkipUnreadableOption = Annotated[
     bool,
     typer.Option("--skip-unreadable", help="Of your own images: leave out files that are none, and count them."),
 ]
+
+
+def _import_program(argument: str | None) -> str | None:
+    if argument is None:
+        return None
+    from lenet_edge.networks.own import give
+
+    return give(argument)
+
+
+NetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--net",
+        help="Your own network: module:callable or file.py:callable, which gives a torch.nn.Module. It is run.",
+        callback=_import_program,
+        show_default=False,
+    ),
+]
 MaxDropOption = Annotated[
     float | None,
     typer.Option(

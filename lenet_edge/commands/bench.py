@@ -12,6 +12,7 @@ from lenet_edge.options import (
     JsonOption,
     LabelsOption,
     MeanOption,
+    NetOption,
     RunOption,
     StdOption,
     TimeLimitOption,
@@ -28,6 +29,7 @@ NAME = "bench"
 def run(
     files: FilesArgument = None,
     run: RunOption = None,
+    net: NetOption = None,
     batch: Annotated[str, typer.Option(help="Images per call; several sizes separated by commas.")] = "1",
     threads: Annotated[str, typer.Option(help="Threads of every backend; several counts separated by commas.")] = "1",
     rounds: Annotated[int, typer.Option(min=2, help="Rounds, each with fresh sessions in shuffled order.")] = 10,
@@ -56,6 +58,7 @@ def run(
 
     Example: lenet-edge bench --batch 1,64
     """
+    del net  # its program is imported by now
     batches, thread_counts = _counts("--batch", batch), _counts("--threads", threads)
     from lenet_edge.bench.measuring import APIS, BenchPlan, bench, bench_foreign, contenders, describe_bench_host
     from lenet_edge.bench.results import BenchResults

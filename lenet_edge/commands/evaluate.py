@@ -12,6 +12,7 @@ from lenet_edge.options import (
     JsonOption,
     LabelsOption,
     MeanOption,
+    NetOption,
     StdOption,
     TimeLimitOption,
     open_foreign,
@@ -32,6 +33,7 @@ def run(
         typer.Option(help=f"Test images: {DatasetHelp}  [default: what it was trained on]", show_default=False),
     ] = None,
     mistakes: Annotated[int, typer.Option(min=0, help="How many of the most confident mistakes are listed.")] = 10,
+    net: NetOption = None,
     labels: LabelsOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
@@ -46,6 +48,7 @@ def run(
 
     Example: lenet-edge evaluate lenet5-mnist.int8.onnx --dataset mnist
     """
+    del net  # its program is imported by now
     from lenet_edge.evaluation.evaluation import evaluate
     from lenet_edge.evaluation.subjects import file_subject, is_file, run_subject
     from lenet_edge.runs.finding import find_run

@@ -25,7 +25,9 @@ from lenet_edge.commands.export_options import (
     WebOption,
     WeightsDatasetOption,
     WeightsMeanOption,
+    WeightsOption,
     WeightsStdOption,
+    check_own_options,
     check_web_options,
     check_weights_options,
     chosen_formats,
@@ -33,8 +35,8 @@ from lenet_edge.commands.export_options import (
 )
 from lenet_edge.commands.export_tables import print_report
 from lenet_edge.commands.verify import why_it_failed
-from lenet_edge.networks.recipes import find_recipe
-from lenet_edge.options import DataDirOption, JsonOption, MaxDropOption
+from lenet_edge.networks.recipes import find_recipe, own_recipe
+from lenet_edge.options import DataDirOption, JsonOption, MaxDropOption, NetOption
 from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, engine_for
 from lenet_edge_exporters.export_job import (
     CALIBRATION_IMAGES,
@@ -62,6 +64,8 @@ def run(
     data_dir: DataDirOption = None,
     max_drop: MaxDropOption = None,
     model: ModelOption = None,
+    net: NetOption = None,
+    weights: WeightsOption = None,
     dataset: WeightsDatasetOption = None,
     mean: WeightsMeanOption = None,
     std: WeightsStdOption = None,
@@ -83,10 +87,16 @@ def run(
     names = chosen_formats(formats, (["int8"] if int8 else []) + ([shown.format] if web else []))
     # All that can be wrong on the command line is found before weights become a run.
     plan = int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
-    check_weights_options(run, model, dataset, mean, std)
+    if net and (dataset or weights):
+        check_own_options(run, model, dataset, mean, std)
+    else:
+        check_weights_options(run, model, dataset, mean, std)
     from lenet_edge.artefacts.exporting import export_run
 
-    found = _run_to_export(run, model, dataset, data_dir, mean, std)
+    if net and dataset:
+        found = _own_run(net, weights, dataset, data_dir, mean, std)
+    else:
+        found = _run_to_export(run, model, dataset, data_dir, mean, std)
     with found.run.locked_for(out):
         report = export_run(
             found,
@@ -155,6 +165,26 @@ def _run_to_export(
     recipe, data = find_recipe(model), load_dataset(dataset, data_dir)
     found = import_weights(run, recipe, data, mean=tuple(mean) if mean else None, std=tuple(std) if std else None)
     console.say(f"the weights are now a run: {found.folder}")
+    return open_run(found, data_dir)
+
+
+def _own_run(
+    program: str,
+    weights: Path | None,
+    dataset: str,
+    data_dir: Path | None,
+    mean: list[float] | None,
+    std: list[float] | None,
+) -> Any:
+    """The run that a program's network becomes, with these weights or those that it has."""
+    from lenet_edge.artefacts.own_network import run_of
+    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.runs.opened import open_run
+
+    data = load_dataset(dataset, data_dir)
+    means, deviations = (tuple(values) if values else None for values in (mean, std))
+    found = run_of(own_recipe(program), data, weights, mean=means, std=deviations)
+    console.say(f"the network is now a run: {found.folder}; commands that need its program want --net again")
     return open_run(found, data_dir)
 
 

@@ -74,6 +74,10 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", help="The recipe that given weights are for; 'lenet-edge recipes' lists them."),
 ]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option("--weights", help="With --net and --dataset: its state_dict; else those that the program loads."),
+]
 WeightsDatasetOption = Annotated[
     str | None, typer.Option("--dataset", help=f"The data that given weights are for: {DatasetHelp}")
 ]
@@ -133,6 +137,17 @@ def check_weights_options(
         raise typer.BadParameter(f"{run} is a weights file: say what it is for, by --model and --dataset")
     if not is_weights and (model or dataset or mean or std):
         raise typer.BadParameter("--model, --dataset, --mean and --std go with a weights file, not with a run")
+    if bool(mean) != bool(std):
+        raise typer.BadParameter("--mean and --std go together")
+
+
+def check_own_options(
+    run: Path | None, model: str | None, dataset: str | None, mean: list[float] | None, std: list[float] | None
+) -> None:
+    if run is not None or model is not None:
+        raise typer.BadParameter("with --net, weights are given by --weights FILE; leave the run and --model out")
+    if dataset is None:
+        raise typer.BadParameter("--net with --weights: say what it is for, by --dataset")
     if bool(mean) != bool(std):
         raise typer.BadParameter("--mean and --std go together")
 

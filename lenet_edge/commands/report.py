@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lenet_edge import console
-from lenet_edge.options import DataDirOption, JsonOption
+from lenet_edge.options import DataDirOption, JsonOption, NetOption
 
 NAME = "report"
 
@@ -19,6 +19,7 @@ def run(
     latency: Annotated[bool, typer.Option("--latency/--no-latency", help="Time the exported files here.")] = True,
     rounds: Annotated[int, typer.Option(min=2, help="Rounds of timing, each with fresh sessions.")] = 10,
     calls: Annotated[int, typer.Option(min=1, help="Timed calls per round.")] = 100,
+    net: NetOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -29,6 +30,7 @@ def run(
 
     Example: lenet-edge report runs/lenet5-mnist-1
     """
+    del net  # its program is imported by now
     from lenet_edge.bench.measuring import BenchPlan
     from lenet_edge.report import page
     from lenet_edge.report.findings import gather

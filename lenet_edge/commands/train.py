@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from lenet_edge import console
-from lenet_edge.networks.recipes import DEFAULT_RECIPE, Recipe, find_recipe
+from lenet_edge.networks.recipes import DEFAULT_RECIPE, Recipe, find_recipe, own_recipe
 from lenet_edge.options import (
     MAX_SEED,
     ChannelsOption,
     DataDirOption,
     DatasetHelp,
     JsonOption,
+    NetOption,
     SizeOption,
     SkipUnreadableOption,
     image_form,
@@ -29,6 +30,7 @@ def run(
             help=f"A name that 'lenet-edge recipes' lists.  [default: {DEFAULT_RECIPE}]", show_default=False
         ),
     ] = None,
+    net: NetOption = None,
     dataset: Annotated[str | None, typer.Option(help=DatasetHelp + "  [default: recipe's]", show_default=False)] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images per step.")] = None,
@@ -102,7 +104,9 @@ def run(
             threads=threads,
         )  # fmt: skip
     else:
-        chosen = find_recipe(recipe or DEFAULT_RECIPE).changed(
+        if net and recipe:
+            raise typer.BadParameter("--net takes the place of a recipe; leave the recipe out")
+        chosen = (own_recipe(net) if net else find_recipe(recipe or DEFAULT_RECIPE)).changed(
             batch_size=batch_size, learning_rate=lr, patience=patience, class_weights=_class_weights(class_weights)
         )
         form = image_form(size, channels, val, skip_unreadable)

@@ -14,6 +14,7 @@ from lenet_edge.options import (
     LabelsOption,
     MaxDropOption,
     MeanOption,
+    NetOption,
     RunOption,
     StdOption,
     TimeLimitOption,
@@ -30,6 +31,7 @@ def run(
         str | None,
         typer.Option(help=f"Test images: {DatasetHelp}  [default: the run's own]", show_default=False),
     ] = None,
+    net: NetOption = None,
     max_drop: MaxDropOption = None,
     labels: LabelsOption = None,
     mean: MeanOption = None,
@@ -47,6 +49,7 @@ def run(
 
     Example: lenet-edge verify --max-drop 0.3
     """
+    del net  # its program is imported by now
     if foreign := open_foreign(files or [], labels, mean, std, time_limit):
         if run is not None or max_drop is not None:
             raise typer.BadParameter("--run and --max-drop compare with a run's model: another tool's file has none")

@@ -48,12 +48,25 @@ class ConvNetConfig:
     architecture: Literal["convnet"] = "convnet"
 
 
-ModelConfig = LeNetConfig | ConvNetConfig
+@dataclass(frozen=True)
+class OwnNetConfig:
+    """A network of the user's own program (`networks.own`), which nothing imports because a record names it."""
+
+    program: str  # module:callable, or file.py:callable without the file's folder
+    channels: int = 1
+    size: int = 28
+    classes: int = 10
+    architecture: Literal["own"] = "own"
+
+
+ModelConfig = LeNetConfig | ConvNetConfig | OwnNetConfig
 
 
 def config_from_fields(values: dict[str, Any]) -> ModelConfig:
     """From the JSON object of a record; one that names no architecture is an older one of LeNet-5."""
     if values.get("architecture", "lenet5") == "lenet5":
         return LeNetConfig(**values)
+    if values["architecture"] == "own":
+        return OwnNetConfig(**values)
     convolutions = tuple(Convolution(**item) for item in values["convolutions"])
     return ConvNetConfig(**{**values, "convolutions": convolutions, "dense": tuple(values["dense"])})

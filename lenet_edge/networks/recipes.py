@@ -1,9 +1,17 @@
 """The table of recipes: a network and how it is trained, one row each. Knows no torch, so that `--help` stays fast."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
-from lenet_edge.networks.architectures import ConvNetConfig, Convolution, LeNetConfig, ModelConfig, config_from_fields
+from lenet_edge.networks.architectures import (
+    ConvNetConfig,
+    Convolution,
+    LeNetConfig,
+    ModelConfig,
+    OwnNetConfig,
+    config_from_fields,
+)
 from lenet_edge_runtime.errors import LenetEdgeError
 
 
@@ -218,6 +226,21 @@ RECIPES = {
     )
 }
 DEFAULT_RECIPE = "lenet5"
+
+
+def own_recipe(program: str) -> Recipe:
+    """How a network of the user's own program (`networks.own`) is trained where nothing else is said."""
+    return Recipe(
+        name=re.sub(r"[^A-Za-z0-9._-]+", "-", program.rpartition(":")[2]).strip(".-") or "own",
+        summary=f"the network of {program}",
+        source=f"its user's own program {program}",
+        model=OwnNetConfig(program),
+        epochs=15,
+        learning_rate=0.003,
+        optimizer="adam",
+        average_decay=0.998,
+        padding=0,
+    )
 
 
 def find_recipe(name: str) -> Recipe:

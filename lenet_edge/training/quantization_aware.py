@@ -16,9 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from lenet_edge.networks.architectures import OwnNetConfig
 from lenet_edge.networks.models import Network, build_model
 from lenet_edge_exporters import activations
 from lenet_edge_exporters.pixels import PixelInput
+from lenet_edge_runtime.errors import TrainingError
 from lenet_edge_runtime.spec import ModelSpec
 
 CODES = 255  # the greatest code of a byte
@@ -148,6 +150,8 @@ def weight_steps(weight: Tensor) -> Tensor:
 
 def fold_batch_norm(net: Network) -> Network:
     """A copy of a net in evaluation mode whose BatchNorm is folded into the layers before it (the same function)."""
+    if isinstance(net.config, OwnNetConfig):
+        raise TrainingError("--qat trains the networks of recipes; a program's own has to quantize itself in training")
     folded = build_model(replace(net.config, batch_norm=False))
     modules = [*leaves(net), nn.Identity()]
     targets = iter([module for module in leaves(folded) if isinstance(module, LAYERS)])
