@@ -5,7 +5,6 @@ To add a format: a module with `export(job) -> bytes` (or a mapping of file name
 """
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,11 @@ from numpy.typing import NDArray
 from lenet_edge_exporters import atomic, c, int8, onnx, ort, pt2, tflite, torchscript
 from lenet_edge_exporters.c import folder, wasm
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel, Measurement
-from lenet_edge_runtime import proof
+from lenet_edge_runtime import metadata, proof
 from lenet_edge_runtime.classifier import SPEC_MARK
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.reading import read_bytes
 from lenet_edge_runtime.sessions import read_model
-from lenet_edge_runtime.spec import PREFIX
 
 Content = bytes | Mapping[str, bytes]  # of a file, or of the files of a folder by their names
 Seal = Callable[[bytes, ExportJob, LoadedModel, Mapping[str, Any] | None], bytes]
@@ -264,7 +262,10 @@ def open_file(path: Path, threads: int = 1, *, verify: bool = True) -> tuple[str
     if verify and row.seal:
         _check_seal(path, read_model(path))
     model = row.load(path, threads)
-    return str(json.loads(model.metadata.get(PREFIX + "format", "null")) or row.name), model
+    name = metadata.read(model.metadata, "format", metadata.text, row.name)
+    if name not in FORMATS:
+        raise ModelFileError(f"{path} says that its format is {name[:100]!r}, expected one of {', '.join(FORMATS)}")
+    return name, model
 
 
 def _check_seal(path: Path, content: bytes) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lenet_edge_exporters.probabilities import as_logits
+from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.images import to_input
 from lenet_edge_runtime.spec import PREFIX, InputType, ModelSpec, check_outputs, input_type_of
 
@@ -66,10 +67,18 @@ class TorchModel:
         """Run raw pixels, uint8 [n, c, h, w]; return the logits, float32 [n, classes]."""
         batches = [pixels[i : i + LOGITS_BATCH] for i in range(0, len(pixels), LOGITS_BATCH)]
         with torch.inference_mode():
-            rows = [self._module(self._fed(batch)).numpy() for batch in batches]
+            rows = [self._answered(batch) for batch in batches]
         found: NDArray[np.float32] = np.concatenate(rows)
         if self._spec is not None:
             check_outputs(found.shape[1] if found.ndim == 2 else found.shape, self._spec, "the file")
+        return found
+
+    def _answered(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        try:
+            found: NDArray[np.float32] = self._module(self._fed(batch)).numpy()
+        except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError) as error:
+            reason = " ".join(str(error).split())[-200:]
+            raise ModelFileError(f"the file does not run on what its metadata says that it takes ({reason})") from None
         return found
 
     def bind(self, pixels: NDArray[np.uint8]) -> Callable[[], object]:

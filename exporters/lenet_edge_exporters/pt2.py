@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.metadata import of_text
 from lenet_edge_runtime.sessions import read_model
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def load(path: Path, threads: int = 1) -> LoadedModel:
     try:
         with _without_log():
             module = torch.export.load(io.BytesIO(content), extra_files=extra).module()
-        metadata = json.loads(extra[METADATA_ENTRY] or "{}")
+        metadata = of_text(extra[METADATA_ENTRY] or "{}")
     except Exception as error:  # a damaged archive raises whatever the part that met it raises
         reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
         raise ModelFileError(f"{path} is not a pt2 file that torch can load ({reason})") from None

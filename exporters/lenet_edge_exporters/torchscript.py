@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.metadata import of_text
 
 METADATA_ENTRY = "lenet_edge.json"
 
@@ -50,7 +51,7 @@ def load(path: Path, threads: int = 1) -> LoadedModel:
     try:
         with _without_deprecation():
             module = torch.jit.load(path, map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
-        metadata = json.loads(extra[METADATA_ENTRY] or "{}")
+        metadata = of_text(extra[METADATA_ENTRY] or "{}")
     except (RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise ModelFileError(f"{path} is not a TorchScript file ({reason})") from None

@@ -1,6 +1,5 @@
 """An exported file on its own evidence: its seal, its known answers, its card. Needs no run and no torch."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.statistics import unpaired_drop_upper
 from lenet_edge_exporters import open_file
 from lenet_edge_exporters.formats import format_of
-from lenet_edge_runtime import Classifier
+from lenet_edge_runtime import Classifier, metadata
 from lenet_edge_runtime.errors import DataError, ModelFileError
 from lenet_edge_runtime.proof import BROKEN, Proof, is_broken
 from lenet_edge_runtime.sessions import read_model
-from lenet_edge_runtime.spec import PREFIX, ModelSpec
+from lenet_edge_runtime.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def _judge(
     if found.card is None:
         return False, "the file has no card to compare with; name its run by --run"
     stated, images = float(found.card["accuracy"]), len(data.test_labels)
-    if json.loads(model.metadata[PREFIX + "data_md5s"]) == dict(data.md5s):
+    if metadata.read(model.metadata, "data_md5s", metadata.anything, {}) == dict(data.md5s):
         allowed = 0 if found.tolerance == 0 else 2
         return abs(round((accuracy - stated) * images)) <= allowed, None
     of_card = int(found.card["images"])

@@ -1,6 +1,5 @@
 """What is evaluated: a run's network or an exported file, opened together with the test images that it is scored on."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +10,9 @@ from lenet_edge.runs.exported import PYTORCH, run_of
 from lenet_edge.runs.opened import OpenedRun
 from lenet_edge_exporters import LoadedModel
 from lenet_edge_exporters.formats import is_export
+from lenet_edge_runtime import metadata
 from lenet_edge_runtime.errors import DataError
-from lenet_edge_runtime.spec import PREFIX, ModelSpec
+from lenet_edge_runtime.spec import ModelSpec
 
 
 class UnnamedDataError(DataError):
@@ -54,13 +54,13 @@ def is_file(path: Path) -> bool:
 
 def _own_data(path: Path, model: LoadedModel, data_dir: Path | None) -> ImageData:
     """The data that a file was trained on: its run's where that is here, else what its metadata names."""
-    stated = json.loads(model.metadata.get(PREFIX + "dataset", "null"))
+    stated = metadata.read_optional(model.metadata, "dataset", metadata.text)
     found = run_of(path)
     wanted = found.run.dataset_argument(found.record) if found else stated
     form = found.run.image_form(found.record) if found else None
-    if found is None and wanted not in DATASETS:
+    if wanted is None or (found is None and wanted not in DATASETS):
         raise UnnamedDataError(f"{path} does not say which data it belongs to: give --dataset")
     data = load_dataset(wanted, data_dir, form)
-    if data.md5s != json.loads(model.metadata.get(PREFIX + "data_md5s", "null")):
+    if data.md5s != metadata.read_optional(model.metadata, "data_md5s", metadata.anything):
         raise DataError(f"the images of {stated} are not those that {path} was made from; name others by --dataset")
     return data

@@ -12,6 +12,7 @@ from lenet_edge.data.augmentation import amounts_for, augment
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge_exporters import atomic
+from lenet_edge_runtime.printable import printable
 
 Rows = Sequence[Sequence[NDArray[np.uint8]]]  # for each class its images, uint8 [c, h, w] each
 
@@ -65,6 +66,7 @@ def count_classes(data: ImageData) -> list[dict[str, Any]]:
 def draw_sheet(rows: Rows, names: Sequence[str], path: Path) -> None:
     """Draw the rows, each behind its class's name; the same images give the same bytes."""
     font = _font()
+    names = list(map(printable, names))  # what has no shape cannot be laid out
     shown = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in names]
     left = MARGIN + max(int(font.getlength(name)) for name in shown) + MARGIN // 2
     _, height, width = rows[0][0].shape

@@ -1,6 +1,5 @@
 """Exported files and the runs that they came from. Needs no torch."""
 
-import json
 from pathlib import Path
 
 from lenet_edge.runs.finding import readable_runs
@@ -8,9 +7,10 @@ from lenet_edge.runs.opened import OpenedRun, open_run
 from lenet_edge.runs.record import RunRecord
 from lenet_edge.runs.run import RUNS, Run
 from lenet_edge_exporters import FORMATS, LoadedModel, open_file
+from lenet_edge_runtime import metadata
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.sessions import sha256_of
-from lenet_edge_runtime.spec import PREFIX, ModelSpec
+from lenet_edge_runtime.spec import ModelSpec
 
 PYTORCH = "pytorch"  # what a run's own network is called beside the formats of its files
 
@@ -55,11 +55,10 @@ def _has_weights(run: Run, sha256: str) -> bool:
 
 
 def _says_the_same(record: RunRecord, model: LoadedModel) -> bool:
-    stated = [json.loads(model.metadata.get(PREFIX + key, "null")) for key in ("recipe", "data_md5s")]
+    stated = [metadata.read_optional(model.metadata, key, metadata.anything) for key in ("recipe", "data_md5s")]
     return stated == [record.recipe.name, record.data_md5s] and ModelSpec.from_metadata(model.metadata) == record.spec
 
 
 def weights_sha256_of(model: LoadedModel) -> str | None:
     """The SHA-256 of the run's weights file, as the exported file states it."""
-    found: str | None = json.loads(model.metadata.get(PREFIX + "weights_sha256", "null"))
-    return found
+    return metadata.read_optional(model.metadata, "weights_sha256", metadata.text)

@@ -82,7 +82,7 @@ def _prepare_ort(model: Exported, cdn: str | None) -> Prepared:
     runtime = onnxruntime_web.obtain(cdn)
     return Prepared(
         title=f"onnxruntime-web {onnxruntime_web.VERSION}",
-        files={"engine.mjs": onnxruntime_web.module(runtime.address), **runtime.files},
+        files={**onnxruntime_web.modules(runtime), **runtime.files},
         module="engine.mjs",
         source=model.name,
         download=sum(row.bytes for row in onnxruntime_web.FILES) + len(model.content),

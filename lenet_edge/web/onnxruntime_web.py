@@ -3,7 +3,9 @@
 The build without WebGPU and WebGL is the smallest. The bundle holds the glue code that other builds load apart.
 """
 
+import base64
 import hashlib
+import json
 import shutil
 import subprocess
 import tarfile
@@ -29,6 +31,11 @@ class PinnedFile:
     name: str
     bytes: int
     sha256: str
+
+    @property
+    def integrity(self) -> str:
+        """The hash as browsers take it (W3C, Subresource Integrity)."""
+        return f"sha256-{base64.b64encode(bytes.fromhex(self.sha256)).decode()}"
 
 
 FILES = (
@@ -60,9 +67,15 @@ def obtain(cdn: str | None) -> Runtime:
     return Runtime(f"./{FOLDER}/", files, "", f"{PACKAGE}: {size:.1f} MB in {FOLDER}/, fetched by npm")
 
 
-def module(address: str) -> bytes:
-    """The engine's module, importing from `address`."""
-    return static_file("engine-ort.mjs").replace(b"{{runtime}}", address.encode())
+def modules(runtime: Runtime) -> dict[str, bytes]:
+    """The engine's module, and the one that gives it onnxruntime-web: from elsewhere only by the pinned hashes."""
+    where = "onnxruntime-elsewhere.mjs" if runtime.origin else "onnxruntime-here.mjs"
+    pinned = json.dumps({row.name: row.integrity for row in FILES}, indent=2)
+    given = static_file(where).replace(b"{{address}}", runtime.address.encode())
+    return {
+        "engine.mjs": static_file("engine-ort.mjs"),
+        "onnxruntime.mjs": given.replace(b"{{pinned}}", pinned.encode()),
+    }
 
 
 def _from_cdn(address: str, reason: str) -> Runtime:

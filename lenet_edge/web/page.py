@@ -12,9 +12,10 @@ from lenet_edge.web.static_files import PAGE, static_file
 from lenet_edge_exporters import atomic
 from lenet_edge_runtime import ModelSpec
 from lenet_edge_runtime.errors import ModelFileError, WebError
-from lenet_edge_runtime.proof import CARD, KNOWN_ANSWERS, KnownAnswers
+from lenet_edge_runtime.metadata import parse, read_optional, table, text
+from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers, card_of, known_answers
 from lenet_edge_runtime.reading import read_bytes
-from lenet_edge_runtime.spec import PREFIX, input_type_of
+from lenet_edge_runtime.spec import input_type_of
 
 MANIFEST = "files.json"  # the SHA-256 of every file of the folder but itself
 
@@ -75,9 +76,15 @@ def _check_engine(engine: Engine, path: Path) -> None:
 
 
 def _allowing(html: bytes, origin: str) -> bytes:
-    """The page with `origin` ("" for none) in its security policy, and in what it says of it."""
-    sources, words = (f" {origin}", f" and {origin}") if origin else ("", "")
-    return html.replace(b"{{origin}}", sources.encode()).replace(b"{{other}}", words.encode())
+    """The page with `origin` ("" for none) in its security policy, and in what it says of it.
+
+    Nothing is run from there: what was fetched and found to be what was pinned is run as a blob.
+    """
+    scripts, sources, words = (" blob:", f" {origin}", f" and {origin}") if origin else ("", "", "")
+    fields = {b"{{scripts}}": scripts, b"{{origin}}": sources, b"{{other}}": words}
+    for field, words_there in fields.items():
+        html = html.replace(field, words_there.encode())
+    return html
 
 
 def _evidence(model: Exported, path: Path, engine: Engine) -> tuple[ModelSpec, KnownAnswers]:
@@ -87,7 +94,7 @@ def _evidence(model: Exported, path: Path, engine: Engine) -> tuple[ModelSpec, K
         spec = ModelSpec.from_metadata(metadata)
         if KNOWN_ANSWERS not in metadata or not model.is_whole:
             raise ModelFileError("it carries no known answers, or was changed after it was written")
-        known = KnownAnswers.from_json(metadata[KNOWN_ANSWERS])
+        known = known_answers(metadata, "the file")
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}; export it with 'lenet-edge export --format {engine.format}'") from None
     if spec.channels != 1 or input_type_of(metadata) != "uint8":
@@ -111,8 +118,8 @@ def _description(
     model: Exported, spec: ModelSpec, files: dict[str, bytes], engine: str, prepared: Prepared
 ) -> dict[str, Any]:
     """What the page has to know (model.json)."""
-    card = json.loads(model.metadata.get(CARD, "null"))
-    said = {key: json.loads(model.metadata.get(PREFIX + key, "null")) for key in ("recipe", "dataset", "format")}
+    card = card_of(model.metadata)
+    said = {key: read_optional(model.metadata, key, text) for key in ("recipe", "dataset", "format")}
     return {
         "title": f"{said['recipe']} on {said['dataset']}, {said['format']}" if all(said.values()) else model.name,
         "file": model.name,
@@ -151,10 +158,10 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 def _former_files(folder: Path) -> set[str]:
     """The files of the page that lies in `folder`; names that would lead out of it are none of ours."""
     try:
-        names = json.loads(read_bytes(folder / MANIFEST))
+        names = table(text)(parse(read_bytes(folder / MANIFEST)))
     except FileNotFoundError:
         return set()
-    except ValueError:
+    except (OSError, ValueError):
         raise WebError(f"{folder / MANIFEST} is damaged; give --web a new folder") from None
     root = folder.resolve()
     return {str(name) for name in names if (root / str(name)).resolve().is_relative_to(root)}

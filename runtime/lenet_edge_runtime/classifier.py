@@ -3,18 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_runtime import onnx_file, proof
-from lenet_edge_runtime.engines import Images, open_engine
+from lenet_edge_runtime.engines import Closed, Engine, Images, open_engine
 from lenet_edge_runtime.errors import ImageError, ModelFileError
 from lenet_edge_runtime.fitting import FitPolicy, Fitted, Invert, fit_image
 from lenet_edge_runtime.images import ImageSource, read_image, to_input
 from lenet_edge_runtime.sessions import read_model
 from lenet_edge_runtime.shared_library import is_library
-from lenet_edge_runtime.spec import PREFIX, ModelSpec, check_outputs, input_type_of
+from lenet_edge_runtime.spec import PREFIX, ModelSpec, check_outputs, check_pixels, input_type_of
 
 _NEXT = "export it with 'lenet-edge export', or, for another tool's classifier, give --labels, --mean and --std"
 SPEC_MARK = (PREFIX + "labels").encode()  # stands in every file of ours, ONNX or ORT
@@ -40,8 +41,10 @@ class Prediction:
 class Classifier:
     """An ONNX or ORT file exported by lenet-edge, opened once; it may be shared by threads.
 
-    `threads` is how many onnxruntime uses for one call (they do not spin between calls), `provider` what runs the
-    whole of the model: "cpu", or in other builds of onnxruntime "cuda", "coreml", "openvino" and so on.
+    `threads` is how many onnxruntime uses for one call, at most this machine's processors (they do not spin between
+    calls), `provider` what runs the whole of the model: "cpu", or in other builds of onnxruntime "cuda", "coreml",
+    "openvino" and so on. `close()` gives its memory back, and so does `with Classifier(...) as classifier`. It cannot
+    be pickled: another process opens the file itself.
 
     With `verify` the file proves itself as it is loaded: its bytes are compared with its seal before any of them is
     given to onnxruntime, and its known answers are replayed. That took 0.5 to 0.8 ms of the 1.2 to 2.3 ms that a
@@ -56,8 +59,8 @@ class Classifier:
     runs in this process, without limits, and metadata and seals can be forged. `foreign.ForeignClassifier` is for
     files that nobody vouches for.
 
-    Raises ModelFileError for a file that is not a model, carries no spec, or fails its own check, and ProviderError
-    for a provider that this onnxruntime has not, or that does not run all of the model.
+    Raises ModelFileError for a file that is not a model, carries no spec, or fails its own check, ProviderError for a
+    provider that this onnxruntime has not, or that does not run all of the model, and ArgumentError for `threads`.
     """
 
     def __init__(self, path: Path | str, threads: int = 1, provider: str = "cpu", verify: bool = True) -> None:
@@ -66,7 +69,7 @@ class Classifier:
         _refuse_foreign(self._path, content)  # unopened: onnxruntime runs parts of a graph as it opens it
         if verify and not is_library(self._path):
             proof.check_seal(content, str(path))
-        self._engine = open_engine(content, str(path), threads, provider)
+        self._engine: Engine = open_engine(content, str(path), threads, provider)
         self.metadata = self._engine.metadata
         try:
             self.spec = ModelSpec.from_metadata(self.metadata)
@@ -86,14 +89,29 @@ class Classifier:
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run raw pixels, uint8 [n, channels, height, width]; return the logits, float32 [n, classes]."""
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != self.spec.pixel_shape:
-            raise ValueError(f"expected uint8 [n, {self.spec.pixel_shape}], got {pixels.dtype} {pixels.shape}")
+        check_pixels(pixels, self.spec)
         batches = [pixels[i : i + LOGITS_BATCH] for i in range(0, len(pixels), LOGITS_BATCH)]
         if not batches:
             return np.empty((0, len(self.spec.labels)), np.float32)
         found = np.concatenate([self._engine.run(self._fed(batch)) for batch in batches])
         check_outputs(found.shape[1], self.spec, str(self._path))
         return found
+
+    def close(self) -> None:
+        """Give back what the model takes: its session and weights. Calls after that raise ModelFileError."""
+        self._engine = Closed(str(self._path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a Classifier holds an opened session and cannot be pickled or copied: give the other process the path, "
+            f"{self._path}, and open it there"
+        )
 
     def prove(self) -> proof.Proof:
         """Check the file's seal and replay its known answers; raise ModelFileError where it carries neither."""
@@ -147,6 +165,8 @@ def classify(
     """Fit images to the input that `spec` describes, run them through `logits` in one call, and name the answers."""
     if isinstance(images, np.ndarray) and images.ndim not in (3, 4):
         raise ImageError(f"an array of images is n x H x W or n x H x W x C, got shape {images.shape}")
+    if not isinstance(images, np.ndarray | Sequence) or isinstance(images, str | bytes | bytearray | memoryview):
+        raise ImageError(f"predict_batch takes a list of images, got {type(images).__name__}; predict takes one image")
     return name_answers(
         [fit_image(read_image(image, spec.channels), spec, invert, fit) for image in images], spec, logits
     )

@@ -53,8 +53,12 @@ class OnnxEngine:
 
     def __init__(self, content: bytes, name: str, threads: int, provider: str) -> None:
         self._session = open_content(content, name, threads, provider)
-        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        taken = self._session.get_inputs()[0]
+        self._called = name
+        try:
+            self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+            (taken,) = self._session.get_inputs()
+        except ValueError as error:  # UnicodeDecodeError is one
+            raise ModelFileError(f"{name} is damaged: its metadata or its inputs ({error}); export it again") from None
         self._name = taken.name
         self.input = (DTYPES.get(taken.type, taken.type), tuple(taken.shape[1:]))
         shapes = {given.name: given.shape for given in self._session.get_outputs()}
@@ -64,10 +68,37 @@ class OnnxEngine:
 
     def run(self, images: Images) -> NDArray[np.float32]:
         """The logits, float32 [n, classes]."""
-        logits: NDArray[np.float32] = self._session.run(["logits"], {self._name: images})[0]
+        try:
+            logits: NDArray[np.float32] = self._session.run(["logits"], {self._name: images})[0]
+        except Exception as error:  # onnxruntime raises a dozen types of its own, with no common base
+            reason = " ".join(str(error).split())[:200]
+            raise ModelFileError(f"{self._called} cannot be run ({reason}); export it again") from None
+        if logits.dtype != np.float32 or logits.ndim != 2 or len(logits) != len(images):
+            raise ModelFileError(
+                f"{self._called} answers {len(images)} images by {logits.dtype} {list(logits.shape)}, expected float32 "
+                f"[{len(images)}, classes]; export it again"
+            )
         return logits
 
     def bind(self, images: Images) -> Callable[[], object]:
         """`session.run` on these images and nothing around it."""
         run, outputs, feed = self._session.run, ["logits"], {self._name: images}
         return lambda: run(outputs, feed)
+
+
+class Closed:
+    """In the place of an engine that was closed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.metadata: dict[str, str] = {}
+        self.input: tuple[str, tuple[Any, ...]] = ("", ())
+        self.outputs: Any = None
+
+    def run(self, images: Images) -> NDArray[np.float32]:  # noqa: ARG002
+        """Raise ModelFileError."""
+        raise ModelFileError(f"{self._name} was closed: open it again by Classifier({self._name!r})")
+
+    def bind(self, images: Images) -> Callable[[], object]:
+        """Raise ModelFileError."""
+        return lambda: self.run(images)

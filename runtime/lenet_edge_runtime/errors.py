@@ -3,6 +3,7 @@
 LenetEdgeError            exit 1: bad input; the message says what was got, expected, and what to type next
 ├── ImageError            not an image that can be read
 ├── ModelFileError        not a model file, or not the one it says it is
+├── ArgumentError         exit 2, and a ValueError: a number of threads or an array that a function does not take
 ├── ProviderError         an execution provider that onnxruntime has not, or that does not run the model
 ├── DataError             a data set is missing, damaged or unusable
 ├── RunError              a run folder is missing, in use, unfinished or cannot be written
@@ -27,6 +28,12 @@ class ImageError(LenetEdgeError):
 
 class ModelFileError(LenetEdgeError):
     """A file is not a model, or not the model that it says it is."""
+
+
+class ArgumentError(LenetEdgeError, ValueError):
+    """A function was given what it does not take."""
+
+    exit_code = 2
 
 
 class ProviderError(LenetEdgeError):

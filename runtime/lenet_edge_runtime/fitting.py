@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
+from lenet_edge_runtime.errors import ArgumentError
 from lenet_edge_runtime.spec import Fit, ModelSpec
 
 Invert = Literal["auto"] | bool
@@ -44,13 +45,13 @@ def fit_image(image: Image.Image, spec: ModelSpec, invert: Invert = "auto", fit:
     `invert`: True, False, or "auto", which inverts where the polarity is not that of the spec. `fit`: "mnist" (see
     above), "resize" (the whole image with antialiasing, made as wide in proportion as the input by bars of its
     border's colour), or "auto": as the file says that its training images were, where the image is not so already.
-    Raises ValueError for another policy, or "mnist" with a colour model.
+    Raises ArgumentError for another policy, or "mnist" with a colour model.
     """
     inverted = is_inverted(image, spec, invert)
     if inverted:
         image = ImageOps.invert(image)
-    if fit not in ("auto", *get_args(Fit)):
-        raise ValueError(f'fit is "auto", "mnist" or "resize", got {fit!r}')
+    if not isinstance(fit, str) or fit not in ("auto", *get_args(Fit)):
+        raise ArgumentError(f'fit is "auto", "mnist" or "resize", got {fit!r}')
     size = (spec.width, spec.height)
     if fit == "mnist" or (fit == "auto" and spec.fit == "mnist" and not _is_as_mnist(image, size)):
         return Fitted(_as_mnist(image, spec)[None], inverted)
@@ -66,10 +67,10 @@ def is_inverted(image: Image.Image, spec: ModelSpec, invert: Invert) -> bool:
     "auto" takes the median of the border for the background; what differs most from it, lighter or darker, is the
     content. So ink on dim grey paper is dark on light too. An image of one colour has no polarity.
     """
-    if isinstance(invert, bool):
-        return invert
-    if invert != "auto":
-        raise ValueError(f'invert is "auto", True or False, got {invert!r}')
+    if isinstance(invert, bool | np.bool_):
+        return bool(invert)
+    if not isinstance(invert, str) or invert != "auto":
+        raise ArgumentError(f'invert is "auto", True or False, got {invert!r}')
     if spec.polarity == "any":
         return False
     grey = np.asarray(image.convert("L"))
@@ -94,7 +95,7 @@ def _is_as_mnist(image: Image.Image, size: tuple[int, int]) -> bool:
 def _as_mnist(image: Image.Image, spec: ModelSpec) -> NDArray[np.uint8]:
     """Light ink on dark in mode L as MNIST has it: uint8 [height, width]."""
     if spec.channels != 1:
-        raise ValueError('fit="mnist" is for classifiers of grey images, this one takes colour: use fit="resize"')
+        raise ArgumentError('fit="mnist" is for classifiers of grey images, this one takes colour: use fit="resize"')
     canvas = np.zeros((spec.height, spec.width), np.uint8)
     image = image.reduce(max(1, max(image.size) // LONGEST))
     if min(image.size) >= SMOOTHED:

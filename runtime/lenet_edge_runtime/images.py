@@ -52,6 +52,8 @@ def read_image(source: ImageSource, channels: int) -> Image.Image:
             if isinstance(source, str | Path):
                 source = stack.enter_context(_open(stack.enter_context(opened(source, IMAGE_BYTES))))
             image = stack.enter_context(_open(io.BytesIO(source))) if isinstance(source, bytes) else source
+            if image.width < 1 or image.height < 1:
+                raise ImageError(f"{name} has {image.width} x {image.height} pixels: there is nothing in it")
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(
                     f"{name} has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}: scale it down first"
@@ -133,6 +135,10 @@ def _decoders() -> tuple[str, ...]:
 
 
 def _from_array(array: NDArray[np.generic]) -> Image.Image:
+    if isinstance(array, np.ma.MaskedArray):
+        if np.ma.is_masked(array):
+            raise ImageError("a masked array has pixels that are no pixels: fill them first, by array.filled(0)")
+        array = array.data
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or 0 in array.shape:
         raise ImageError(f"an image array is H x W or H x W x C with 1, 3 or 4 channels, got shape {array.shape}")
     if array.dtype.kind == "f":

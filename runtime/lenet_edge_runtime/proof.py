@@ -8,6 +8,7 @@ the file was checked.
 import base64
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +19,17 @@ from numpy.typing import NDArray
 
 from lenet_edge_runtime import onnx_file
 from lenet_edge_runtime.errors import ModelFileError
-from lenet_edge_runtime.spec import PREFIX
+from lenet_edge_runtime.metadata import Reader, anything, items, number, parse, read_optional, table, whole
+from lenet_edge_runtime.metadata import text as text_of
+from lenet_edge_runtime.printable import printable
+from lenet_edge_runtime.spec import MAX_VALUES, PREFIX, ModelSpec
 
 SEAL = PREFIX + "sha256"
 INITIALIZERS = PREFIX + "initializers_sha256"
 KNOWN_ANSWERS = PREFIX + "known_answers"
 CARD = PREFIX + "card"
+MAX_CLASSES = 2**16
+MAX_TOLERANCE = 0.01  # as a share of the greatest logit; float32 files are written with 0.0001
 _BLANK = "0" * 64  # what stands in the seal's place while the file is hashed
 
 _NO_EVIDENCE = (
@@ -35,6 +41,14 @@ BROKEN_SEAL = (
     "fails its own check: its bytes are not those that were exported (its seal is broken); "
     "copy it again, or export it again"
 )
+
+# What a card has to hold, by how it is read; written by `lenet_edge.evaluation.comparison.card_of`.
+_CARD: dict[Reader[Any], tuple[str, ...]] = {
+    text_of: ("dataset", "split"),
+    whole(1): ("images",),
+    number: ("accuracy", "pytorch_accuracy", "agreement", "accuracy_drop_pp", "mcnemar_p", "max_drop_pp"),
+    items(number, 2, 2): ("accuracy_ci95", "drop_ci95_pp"),
+}
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -62,14 +76,10 @@ class KnownAnswers:
     def from_json(cls, text: str) -> "KnownAnswers":
         """Read back what `to_json` wrote; raise ModelFileError for anything else."""
         try:
-            fields = json.loads(text)
-            shape = [int(size) for size in fields["shape"]]
-            count = int(np.prod(shape))
-            pixels = np.frombuffer(_unpack(fields["pixels"], count), np.uint8).reshape(shape)
-            logits = np.frombuffer(_unpack(fields["logits"], 4 * 1000 * shape[0]), "<f4").reshape(shape[0], -1)
-            return cls(pixels, logits.astype(np.float32), float(fields["tolerance"]))
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError, zlib.error) as error:
-            raise ModelFileError(f"the file's known answers are damaged ({error}); export it again") from error
+            return cls(*_arrays(parse(text)))
+        except (KeyError, TypeError, ValueError, zlib.error) as error:
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else printable(str(error))
+            raise ModelFileError(f"the file's known answers are damaged ({reason}); export it again") from None
 
     def greatest_difference(self, run: Run) -> float:
         """The greatest difference between the known logits and those that `run` gives now; NaN counts as infinite."""
@@ -135,24 +145,66 @@ def check_seal(content: bytes, name: str) -> None:
 
 
 def known_answers(metadata: dict[str, str], name: str) -> KnownAnswers:
-    """The known answers of a file called `name`; raise ModelFileError where it carries none."""
+    """The known answers of a file called `name`; raise ModelFileError where it carries none, or another network's."""
     if KNOWN_ANSWERS not in metadata:
         raise ModelFileError(f"{name}: {_NO_EVIDENCE}")
-    return KnownAnswers.from_json(metadata[KNOWN_ANSWERS])
+    spec = ModelSpec.from_metadata(metadata)
+    answers = KnownAnswers.from_json(metadata[KNOWN_ANSWERS])
+    if answers.pixels.shape[1:] != spec.pixel_shape or answers.logits.shape[1] != len(spec.labels):
+        raise ModelFileError(
+            f"{name}: its known answers are those of another network: images {answers.pixels.shape[1:]} and "
+            f"{answers.logits.shape[1]} logits, its metadata says {spec.pixel_shape} and {len(spec.labels)} labels; "
+            f"export it again"
+        )
+    return answers
+
+
+def card_of(metadata: dict[str, str]) -> dict[str, Any] | None:
+    """What a file says was measured of it, every figure a figure; None where it says nothing."""
+    return read_optional(metadata, CARD.removeprefix(PREFIX), _card)
+
+
+def _card(value: Any) -> dict[str, Any]:
+    card = table(anything)(value)
+    for reader, keys in _CARD.items():
+        for key in keys:
+            if key not in card:
+                raise ValueError(f"it lacks {key}")
+            reader(card[key])
+    if not all(0 <= card[key] <= 1 for key in ("accuracy", "pytorch_accuracy", "agreement")):
+        raise ValueError("accuracies are fractions, from 0 to 1")
+    return card
+
+
+def _arrays(fields: Any) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:
+    """Pixels, logits and tolerance of known answers, as `KnownAnswers` holds them; ValueError for anything else."""
+    stated = table(anything)(fields)
+    shape = items(whole(1, MAX_VALUES), 4, 4)(stated["shape"])
+    count = math.prod(shape)
+    if count > MAX_VALUES:
+        raise ValueError(f"{count:,} pixels are too many")
+    pixels = np.frombuffer(_unpack(text_of(stated["pixels"]), count), np.uint8).reshape(shape)
+    logits = np.frombuffer(_unpack(text_of(stated["logits"]), 4 * MAX_CLASSES * shape[0]), "<f4").reshape(shape[0], -1)
+    tolerance = number(stated["tolerance"])
+    if logits.shape[1] < 2 or not np.isfinite(logits).all():
+        raise ValueError("the logits are no two or more numbers an image")
+    if not 0 <= tolerance <= MAX_TOLERANCE * float(np.abs(logits).max()):
+        raise ValueError(f"a tolerance of {tolerance:g} lets any answer pass")
+    return pixels, logits.astype(np.float32), tolerance
 
 
 def prove(content: bytes, metadata: dict[str, str], run: Run) -> Proof:
     """Check the seal and replay the known answers through `run`; raise ModelFileError where a file has neither."""
     if SEAL not in metadata or KNOWN_ANSWERS not in metadata:
         raise ModelFileError(_NO_EVIDENCE)
-    answers = KnownAnswers.from_json(metadata[KNOWN_ANSWERS])
+    answers = known_answers(metadata, "the file")
     return Proof(
         sealed=is_sealed(content),
         known_answers=len(answers.pixels),
         greatest_difference=answers.greatest_difference(run),
         tolerance=answers.tolerance,
         initializers_sha256=onnx_file.summarise(content).initializers_sha256 if INITIALIZERS in metadata else None,
-        card=json.loads(metadata[CARD]) if CARD in metadata else None,
+        card=card_of(metadata),
     )
 
 

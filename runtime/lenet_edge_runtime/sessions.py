@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lenet_edge_runtime.errors import ModelFileError, ProviderError
+from lenet_edge_runtime.errors import ArgumentError, ModelFileError, ProviderError
 from lenet_edge_runtime.reading import read_bytes
+
+# More than there are processors gains nothing, and each takes memory.
+MOST_THREADS = os.cpu_count() or 1
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -30,8 +34,7 @@ def open_content(
     """
     import onnxruntime  # 0.4 s, which `lenet-edge --help` need not wait for
 
-    if threads < 1:
-        raise ValueError(f"threads is 1 or more, got {threads}")
+    check_threads(threads)
     wanted = _provider(provider)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -58,6 +61,14 @@ def open_content(
 CPU = "CPUExecutionProvider"
 
 
+def check_threads(threads: int) -> None:
+    """Raise ArgumentError for another number of threads than 1 to this machine's: each takes memory of its own."""
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
+        raise ArgumentError(
+            f"threads is a whole number from 1 to {MOST_THREADS}, the processors of this machine; got {threads!r}"
+        )
+
+
 def _provider(name: str) -> str:
     """onnxruntime's own word for a provider; raise ProviderError for one that this build of it has not."""
     import onnxruntime
@@ -79,8 +90,9 @@ def read_model(path: Path | str) -> bytes:
         return read_bytes(path)
     except FileNotFoundError:
         raise ModelFileError(f"{path} does not exist: give the path of an exported model") from None
-    except OSError as error:
-        raise ModelFileError(f"{path} cannot be read ({error.strerror}): give the path of an exported model") from None
+    except (OSError, ValueError) as error:  # a zero byte in a name is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise ModelFileError(f"{path} cannot be read ({reason}): give the path of an exported model") from None
 
 
 def sha256_of(path: Path) -> str:

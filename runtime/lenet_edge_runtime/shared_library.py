@@ -5,18 +5,19 @@ The library is code of this machine and runs as soon as it is opened: open only 
 
 import ctypes
 import functools
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_edge_runtime import metadata
 from lenet_edge_runtime.errors import ModelFileError
-from lenet_edge_runtime.spec import PREFIX, ModelSpec
+from lenet_edge_runtime.spec import ModelSpec, check_pixels
 
 LIBRARY_SUFFIXES = (".so", ".dylib", ".dll")
-SCRATCH = PREFIX + "scratch_bytes"
+SCRATCH = "scratch_bytes"
+MAX_SCRATCH = 2**30
 _Pointer = ctypes.c_void_p
 Images = NDArray[np.uint8] | NDArray[np.float32]  # as engines are given them; a library takes uint8 alone
 
@@ -39,16 +40,18 @@ class SharedLibrary:
             ) from None
         describe.restype = ctypes.c_char_p
         self._predict.argtypes, self._predict.restype = [_Pointer, _Pointer, _Pointer], None
-        self.metadata: dict[str, str] = json.loads(describe())
+        try:
+            self.metadata = metadata.of_text(describe() or b"")
+        except ValueError as error:
+            raise ModelFileError(f"{path}: what it says of itself is damaged ({error}); build it again") from None
         self.spec = ModelSpec.from_metadata(self.metadata)
         self.input = ("uint8", self.spec.pixel_shape)
         self.outputs = None  # its known answers show how many
-        self._scratch_bytes = int(self.metadata[SCRATCH])
+        self._scratch_bytes = metadata.read(self.metadata, SCRATCH, metadata.whole(0, MAX_SCRATCH))
 
     def logits(self, pixels: Images) -> NDArray[np.float32]:
         """Run raw pixels, uint8 [n, channels, height, width]; return the logits, float32 [n, classes]."""
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != self.spec.pixel_shape:
-            raise ValueError(f"expected uint8 [n, {self.spec.pixel_shape}], got {pixels.dtype} {pixels.shape}")
+        check_pixels(pixels, self.spec)
         call, found = self._bound(pixels)
         call()
         return found

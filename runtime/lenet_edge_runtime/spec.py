@@ -4,16 +4,21 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, cast, get_args
 
-from lenet_edge_runtime.errors import ModelFileError
+import numpy as np
+
+from lenet_edge_runtime.errors import ArgumentError, ModelFileError
+from lenet_edge_runtime.metadata import PREFIX as PREFIX
+from lenet_edge_runtime.metadata import anything, items, number, read, table, text, whole
 
 Polarity = Literal["light-on-dark", "dark-on-light", "any"]
 Fit = Literal["mnist", "resize"]  # ink in the middle of a margin, or the whole image (`fitting.py`)
 Layout = Literal["NCHW", "NHWC"]  # channels first, or last as TFLite has them
 InputType = Literal["uint8", "float32"]  # raw pixels, or what `images.normalise` makes of them
 
-PREFIX = "lenet_edge."  # of every metadata key of ours, so that a foreign file is not taken for one of ours
+MAX_SIDE = 2**16  # pixels
+MAX_VALUES = 2**26  # of one image
 
 
 @dataclass(frozen=True)
@@ -89,23 +94,25 @@ class ModelSpec:
         """Read back what `to_metadata` wrote; raise ModelFileError where it is missing or makes no sense."""
         if PREFIX + "labels" not in metadata:
             raise ModelFileError("the file carries no lenet-edge metadata (labels, input size, normalisation)")
+        _, (_, channels, height, width) = read(metadata, "input", _stated_input)
+        padding = read(metadata, "padding", whole(0, MAX_SIDE))
+        border = 2 * padding if input_type_of(metadata) == "float32" else 0
         try:
-            fields = {key: json.loads(metadata[PREFIX + key]) for key in _METADATA_FIELDS}
-            _, *sizes = fields["input"]["shape"]
-            height, width, _ = sizes if fields["input"].get("layout") == "NHWC" else (*sizes[1:], sizes[0])
-            border = 2 * int(fields["padding"]) if input_type_of(metadata) == "float32" else 0
-            return cls(
-                labels=tuple(str(label) for label in fields["labels"]),
-                height=int(height) - border,
-                width=int(width) - border,
-                mean=tuple(float(value) for value in fields["mean"]),
-                std=tuple(float(value) for value in fields["std"]),
-                padding=int(fields["padding"]),
-                polarity=fields["polarity"],
-                fit=json.loads(metadata.get(PREFIX + "fit", '"resize"')),
+            spec = cls(
+                labels=read(metadata, "labels", items(text)),
+                height=height - border,
+                width=width - border,
+                mean=read(metadata, "mean", items(number, 1, 3)),
+                std=read(metadata, "std", items(number, 1, 3)),
+                padding=padding,
+                polarity=cast(Polarity, read(metadata, "polarity", text)),
+                fit=cast(Fit, read(metadata, "fit", text, "resize")),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"the file's metadata is damaged: {error}") from error
+        except ValueError as error:
+            raise ModelFileError(f"the file's metadata is damaged: {error}") from None
+        if spec.channels != channels:
+            raise ModelFileError(f"the file's metadata is damaged: {channels} channels, and {spec.channels} means")
+        return spec
 
 
 def check_outputs(outputs: object, spec: ModelSpec, name: str) -> None:
@@ -117,16 +124,29 @@ def check_outputs(outputs: object, spec: ModelSpec, name: str) -> None:
         )
 
 
+def check_pixels(pixels: object, spec: ModelSpec) -> None:
+    """Raise ArgumentError for what is no batch of raw pixels, uint8 [n, channels, height, width]."""
+    wanted = f"uint8 [n, {', '.join(map(str, spec.pixel_shape))}]"
+    if not isinstance(pixels, np.ndarray):
+        raise ArgumentError(f"expected a NumPy array, {wanted}, got {type(pixels).__name__}: numpy.asarray makes one")
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != spec.pixel_shape:
+        raise ArgumentError(f"expected {wanted}, got {pixels.dtype} {list(pixels.shape)}")
+
+
 def input_type_of(metadata: Mapping[str, str]) -> InputType:
     """The input type that a file's metadata states; uint8 where it states none. ModelFileError for an unknown one."""
-    try:
-        stated = json.loads(metadata.get(PREFIX + "input", "{}")).get("dtype", "uint8")
-    except (ValueError, AttributeError) as error:
-        raise ModelFileError(f"the file's metadata is damaged: {error}") from error
-    if stated not in get_args(InputType):
-        raise ModelFileError(f"the file's metadata is damaged: its input is one of {get_args(InputType)}, got {stated}")
-    found: InputType = stated
-    return found
+    return "uint8" if PREFIX + "input" not in metadata else read(metadata, "input", _stated_input)[0]
 
 
-_METADATA_FIELDS = ("labels", "input", "padding", "mean", "std", "polarity")
+def _stated_input(value: Any) -> tuple[InputType, tuple[str, int, int, int]]:
+    """The input's type and shape, ("batch", channels, height, width)."""
+    stated = table(anything)(value)
+    dtype, shape = stated.get("dtype", "uint8"), items(anything, 4, 4)(stated.get("shape"))
+    if dtype not in get_args(InputType):
+        raise ValueError(f"expected one of {get_args(InputType)}, got {dtype!r}")
+    sizes = [whole(1, MAX_SIDE)(size) for size in shape[1:]]
+    height, width, channels = sizes if stated.get("layout") == "NHWC" else (*sizes[1:], sizes[0])
+    if channels * height * width > MAX_VALUES:
+        raise ValueError(f"an image of {channels} x {height} x {width} is no classifier's input")
+    found: InputType = dtype
+    return found, (str(shape[0]), channels, height, width)

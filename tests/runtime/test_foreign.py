@@ -402,7 +402,7 @@ def hundred_gigabytes() -> onnx.ModelProto:
     [
         (external_data, "external data"),
         (external_data_in_a_branch, "external data"),
-        (unknown_domain, "has the operator com.evil::Exec [2J; only those of ai.onnx"),
+        (unknown_domain, r"has the operator com.evil::Exec\x1b[2J; only those of ai.onnx"),
         (many_nodes, "has 10,000 nodes, more than 2,000"),
         (local_function, "com.evil::Exec"),
         (endless_loop, "was stopped: it is not done after 3 s"),

@@ -27,8 +27,8 @@ def test_metadata_states_the_input_in_plain_json() -> None:
     ("change", "complaint"),
     [
         ({"lenet_edge.std": "[0.0]"}, "std has to be above zero"),
-        ({"lenet_edge.std": "[Infinity]"}, "mean and std have to be finite"),
-        ({"lenet_edge.mean": "[NaN]"}, "mean and std have to be finite"),
+        ({"lenet_edge.std": "[Infinity]"}, "std: Infinity is no number of JSON"),
+        ({"lenet_edge.mean": "[NaN]"}, "mean: NaN is no number of JSON"),
         ({"lenet_edge.labels": '["a"]'}, "two or more different labels"),
         ({"lenet_edge.labels": "no JSON"}, "damaged"),
         ({"lenet_edge.input": "{}"}, "damaged"),

@@ -112,7 +112,9 @@ def test_no_local_path_and_no_time_stands_in_it(engine: str, shown: Path, tmp_pa
         str(tmp_path),
         str(Path.home()),
         str(Path(__file__).parents[2]),
-        "{{runtime}}",
+        "{{address}}",
+        "{{pinned}}",
+        "{{scripts}}",
         "{{origin}}",
         "{{other}}",
     ):
@@ -121,10 +123,11 @@ def test_no_local_path_and_no_time_stands_in_it(engine: str, shown: Path, tmp_pa
 
 
 def test_every_own_file_is_written(model: Path, tmp_path: Path) -> None:
-    assert {path.name for path in STATIC.iterdir()} == {*PAGE, "engine-ort.mjs"}
+    others = {"engine-ort.mjs", "onnxruntime-here.mjs", "onnxruntime-elsewhere.mjs"}
+    assert {path.name for path in STATIC.iterdir()} == {*PAGE, *others}
     write_page(model, tmp_path / "page", cdn=DEFAULT_CDN)
     assert set(tree(tmp_path / "page")) == {
-        *PAGE, "engine.mjs", "model.json", "known-answers.json", "files.json", model.name,
+        *PAGE, "engine.mjs", "onnxruntime.mjs", "model.json", "known-answers.json", "files.json", model.name,
     }  # fmt: skip
 
 
@@ -134,7 +137,8 @@ def test_webassembly_of_its_own_is_two_files(shown: Path, tmp_path: Path) -> Non
     files = tree(tmp_path / "page")
     assert set(files) == {*PAGE, "lenet.wasm", "lenet.mjs", "model.json", "known-answers.json", "files.json"}
     assert files["lenet.mjs"] == (shown / "lenet.mjs").read_bytes()
-    assert files["index.html"] == static_file("index.html").replace(b"{{origin}}", b"").replace(b"{{other}}", b"")
+    plain = re.sub(rb"{{(scripts|origin|other)}}", b"", static_file("index.html"))
+    assert files["index.html"] == plain
     assert b"onnxruntime" not in b"".join(files.values()).lower()
     loaded = len(files["lenet.wasm"]) + len(files["lenet.mjs"])
     assert json.loads(files["model.json"])["engine"]["bytes"] == loaded < 90_000
@@ -148,7 +152,7 @@ def test_npm_vendors_the_pinned_files(model: Path, tmp_path: Path, npm: Path) ->
     page = write_page(model, tmp_path / "page")
     files = tree(tmp_path / "page")
     assert {name for name in files if "/" in name} == {f"{FOLDER}/{row.name}" for row in FILES}
-    assert f'from "./{FOLDER}/ort.wasm.bundle.min.mjs"'.encode() in files["engine.mjs"]
+    assert f'from "./{FOLDER}/ort.wasm.bundle.min.mjs"'.encode() in files["onnxruntime.mjs"]
     assert b"connect-src 'self';" in files["index.html"]
     assert b"reach no server but its own." in files["index.html"]
     assert page.remark.endswith(f"MB in {FOLDER}/, fetched by npm")
@@ -161,10 +165,10 @@ def test_without_npm_the_cdn_is_used_and_that_is_said(model: Path, tmp_path: Pat
     assert result.exit_code == 0, result.output
     assert f"{DEFAULT_CDN}; npm is not installed, so the page loads it from there" in result.stderr
     files = tree(tmp_path / "page")
-    assert f'from "{DEFAULT_CDN}ort.wasm.bundle.min.mjs"'.encode() in files["engine.mjs"]
+    assert f'const address = "{DEFAULT_CDN}"'.encode() in files["onnxruntime.mjs"]
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', files["index.html"].decode())
     assert policy
-    assert "script-src 'self' 'wasm-unsafe-eval' https://cdn.jsdelivr.net;" in policy[1]
+    assert "script-src 'self' 'wasm-unsafe-eval' blob:;" in policy[1]  # nothing is run from there unchecked
     assert "connect-src 'self' https://cdn.jsdelivr.net;" in policy[1]
     assert b"reach no server but its own and https://cdn.jsdelivr.net." in files["index.html"]
 
@@ -172,7 +176,12 @@ def test_without_npm_the_cdn_is_used_and_that_is_said(model: Path, tmp_path: Pat
 def test_cdn_is_an_option(model: Path, tmp_path: Path, cli: CommandLine, npm: Path) -> None:
     result = cli("export", model, "--web", tmp_path / "page", "--cdn", "https://example.org/ort", "--json")
     assert "https://example.org/ort/; the page loads it from there, because --cdn was given" in result.stderr
-    assert b'from "https://example.org/ort/ort.wasm' in tree(tmp_path / "page")["engine.mjs"]
+    given = tree(tmp_path / "page")["onnxruntime.mjs"].decode()
+    assert 'const address = "https://example.org/ort/";' in given
+    assert "import * as" not in given
+    for row in onnxruntime_web.FILES:
+        digest = hashlib.sha256(f"// {row.name}".encode()).digest()
+        assert f'"{row.name}": "sha256-{base64.b64encode(digest).decode()}"' in given
     assert set(json.loads(result.stdout)["web"]) == {"folder", "model", "engine", "files", "bytes", "remark"}
     assert not (npm / "asked").exists()
 

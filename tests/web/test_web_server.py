@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from command_line import CommandLine
-from lenet_edge.web.server import PageServer, address_of, serving
+from lenet_edge.web.server import CONNECTIONS, PageHandler, PageServer, address_of, serving
 
 
 @pytest.fixture
@@ -123,3 +123,107 @@ def test_it_prints_its_address_and_ends_quietly(as_json: bool, folder: Path) -> 
     assert address.startswith("http://127.0.0.1:")
     assert errors == ""
     assert process.returncode == 0
+
+
+# --- what a page from elsewhere, or whoever holds connections open, could try ---------------------------------------
+
+
+def answer_to(server: PageServer, request: bytes) -> bytes:
+    """All that is answered to these bytes; empty where the connection is closed without a word."""
+    with socket.create_connection(server.server_address[:2], timeout=10) as connection:
+        connection.sendall(request)
+        found = b""
+        while part := connection.recv(65536):
+            found += part
+        return found
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example:80", "0.0.0.0", "10.1.1.1",
+        "[::1].evil.example", "127.0.0.1:80@evil.example", "127.0.0.1:123456", "", " ", "localhost evil", "xn--e1aybc",
+    ],
+)  # fmt: skip
+def test_other_hosts_are_refused(host: str, server: PageServer) -> None:
+    found = answer_to(server, f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    assert found.startswith(b"HTTP/1.1 421 ")
+    assert b"<p>hello" not in found
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LocalHost:9000", "127.0.0.1:1", "[::1]:8000", "[::1]"])
+def test_this_machine_is_answered(host: str, server: PageServer) -> None:
+    found = answer_to(server, f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    assert found.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("head", ["", "Host: localhost\r\nHost: evil.example\r\n"])
+def test_a_request_has_one_host(head: str, server: PageServer) -> None:
+    found = answer_to(server, f"GET / HTTP/1.1\r\n{head}Connection: close\r\n\r\n".encode())
+    assert found.startswith(b"HTTP/1.1 421 ")
+
+
+@pytest.mark.parametrize("path", ["/", "/app.mjs", "/nowhere", "/.git/config"])
+def test_every_answer_has_the_page_s_policy(path: str, folder: Path, server: PageServer) -> None:
+    policy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'"
+    (folder / "index.html").write_text(f'<meta http-equiv="Content-Security-Policy" content="{policy}">')
+    found = answer_to(server, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    assert f"Content-Security-Policy: {policy}; frame-ancestors 'none'\r\n".encode() in found
+    assert b"X-Content-Type-Options: nosniff\r\n" in found
+    assert b"Python" not in found
+
+
+def test_page_without_a_policy_gets_the_strictest(server: PageServer) -> None:
+    found = answer_to(server, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert b"Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n" in found
+
+
+@pytest.mark.parametrize("name", [".env", ".git/config", "sub/.hidden", ".well-known/x", "sub/.a/b.js"])
+def test_hidden_files_are_not_given(name: str, folder: Path, server: PageServer) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("hidden")
+    for path in (f"/{name}", f"/{name.replace('.', '%2e')}", f"/sub/../{name}"):
+        status, _, body = get(server, path)
+        assert status == 404
+        assert b"hidden" not in body
+
+
+@pytest.mark.parametrize("name", ["pipe.js", "sub/index.html", "endless.js"])
+def test_what_is_no_file_keeps_nobody_waiting(name: str, folder: Path, server: PageServer) -> None:
+    import os
+
+    if name.startswith("endless"):
+        (folder / name).symlink_to("/dev/zero")
+    else:
+        os.mkfifo(folder / name)
+    assert get(server, f"/{name}")[0] == 404
+    assert get(server, "/sub/")[0] == 404
+
+
+def test_connections_are_bounded_and_nobody_is_kept_out(server: PageServer) -> None:
+    """Half-open clients held a thread each, for ever."""
+    before = threading.active_count()
+    held = [socket.create_connection(server.server_address[:2], timeout=10) for _ in range(3 * CONNECTIONS)]
+    try:
+        for connection in held:
+            connection.sendall(b"GET / HTTP/1.1\r\n")  # and no end of it
+        for _ in range(20):
+            assert get(server, "/")[0] == 200
+        assert server.connections <= CONNECTIONS
+        assert threading.active_count() - before <= CONNECTIONS + 5
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_silent_connections_are_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PageHandler, "timeout", 0.2)
+    with serving(folder) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            assert answer_to(server, b"GET / HTTP/1.1\r\nHost: loc") == b""
+            assert answer_to(server, b"") == b""
+        finally:
+            server.shutdown()
+            thread.join()

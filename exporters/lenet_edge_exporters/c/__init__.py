@@ -7,7 +7,6 @@ exact 32-bit sums, one multiplication in float32, rounding half to even.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -19,10 +18,9 @@ import numpy as np
 from lenet_edge_exporters.c import emulation, folder, toolchain
 from lenet_edge_exporters.c.emulation import OnCortexM4
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel
+from lenet_edge_runtime import metadata, proof
 from lenet_edge_runtime.errors import GateError, ModelFileError
-from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
 from lenet_edge_runtime.shared_library import SharedLibrary
-from lenet_edge_runtime.spec import PREFIX
 
 
 def export(job: ExportJob) -> dict[str, bytes]:
@@ -43,7 +41,7 @@ def load(path: Path, threads: int = 1) -> LoadedModel:
         sources = [path / "lenet.c", path / "lenet_metadata.c"]
         options = ["-O3", "-march=native", "-fPIC", "-shared"]
         model = SharedLibrary(toolchain.compile_c(sources, Path(temporary) / "lenet.so", options))
-    answers = KnownAnswers.from_json(model.metadata[KNOWN_ANSWERS])
+    answers = proof.known_answers(model.metadata, str(path))
     if not np.array_equal(model.logits(answers.pixels), answers.logits):
         raise GateError(f"{path}: compiled here, its C gives other logits than onnxruntime; report it with its lenet.c")
     return model
@@ -57,9 +55,9 @@ def footprint(path: Path, model: LoadedModel) -> Mapping[str, Any]:
     on a Cortex-M4, from below, and `stack_bytes` is what lenet_predict takes of the stack; elsewhere both are None, and
     `not_counted` says why. Raises GateError where the emulated processor gives other logits than onnxruntime.
     """
-    stated = {key: json.loads(model.metadata[PREFIX + key]) for key in folder.MEASURES}
+    stated = {key: metadata.read(model.metadata, key, metadata.whole(0)) for key in folder.MEASURES}
     if shutil.which(emulation.COMPILER):
-        answers = KnownAnswers.from_json(model.metadata[KNOWN_ANSWERS])
+        answers = proof.known_answers(model.metadata, str(path))
         build, found = emulation.build_name(), emulation.measure(path, answers, stated["macs"])
     else:
         build, found = "-Os for this machine", OnCortexM4(_flash_here(path), not_counted=emulation.MISSING)

@@ -22,6 +22,7 @@ from lenet_edge_exporters.c import folder, toolchain
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.metadata import of_text
 from lenet_edge_runtime.reading import read_bytes
 from lenet_edge_runtime.spec import PREFIX, ModelSpec, check_outputs
 
@@ -51,21 +52,21 @@ def export(job: ExportJob) -> dict[str, bytes]:
 
 def seal(files: Mapping[str, bytes], card: Mapping[str, Any] | None) -> dict[str, bytes]:
     """A folder's files with the card among the metadata, sealed anew."""
-    metadata = json.loads(files[METADATA])
+    metadata = of_text(files[METADATA])
     return _sealed(files, metadata if card is None else {**metadata, proof.CARD: json.dumps(card)})
 
 
 def is_sealed(files: Mapping[str, bytes]) -> bool:
     """Whether a folder's files are those that were sealed: sealing them again then changes no byte."""
-    return _sealed(files, json.loads(files[METADATA])) == files
+    return _sealed(files, of_text(files[METADATA])) == files
 
 
 def read(path: Path) -> tuple[dict[str, bytes], dict[str, str]]:
     """A folder's files by name, and its metadata; raises ModelFileError for another folder."""
     try:
         files = {name: read_bytes(path / name) for name in FILES}
-        return files, dict(json.loads(files[METADATA]))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return files, of_text(files[METADATA])
+    except (OSError, ValueError) as error:
         raise ModelFileError(f"{path} is no folder of the wasm export ({error})") from error
 
 

@@ -2,9 +2,8 @@
 // address, that gives { predict }. predict takes pixels, Uint8Array [n * height * width], and gives (a promise of) the
 // logits, Float32Array [n * classes]. Any module with this interface can stand in its place.
 
-import * as ort from "{{runtime}}ort.wasm.bundle.min.mjs";
+import { ort } from "./onnxruntime.mjs";
 
-ort.env.wasm.wasmPaths = { wasm: new URL("{{runtime}}ort-wasm-simd-threaded.wasm", import.meta.url).href };
 ort.env.wasm.numThreads = 1; // threads need headers that plain file servers do not send, and gain nothing on such a net
 
 export async function load(source) {
