@@ -47,7 +47,7 @@ def main(model: Path, count: int, repeats: int) -> None:
                 start = time.perf_counter()
                 subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
                 rates.append(60 * count / (time.perf_counter() - start))
-            assert len(out.read_text().splitlines()) == count + 1
+            assert len(out.read_text(encoding="utf-8").splitlines()) == count + 1
             print(f"| {size[0]} x {size[1]} | {np.median(rates):,.0f} | {min(rates):,.0f} to {max(rates):,.0f} |")
     host = describe_host()
     print(f"One core of {host['cpu']}, load {host['load_1min']}, {host['versions']}")

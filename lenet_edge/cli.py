@@ -1,6 +1,7 @@
 """The command line: one app, its commands, and the one door through which errors leave."""
 
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -137,4 +138,7 @@ def describe(
 
 def main() -> None:
     """Entry point of the `lenet-edge` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8")  # in files and pipes on Windows, too, where it would be cp1252
     app()

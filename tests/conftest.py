@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from command_line import CommandLine
-from lenet_edge.artefacts.exporting import export_run
 from lenet_edge.data.datasets import DATA_VARIABLE, load_dataset
 from lenet_edge.data.image_data import ImageData
-from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
 from lenet_edge.web.engines import ENGINES
 from lenet_edge_exporters.c import toolchain
@@ -32,16 +30,24 @@ def digits() -> ImageData:
     return load_dataset("digits")
 
 
+def _made(recipe: str, runs: Path, digits: ImageData) -> Run:
+    """Trained here; or a copy of what `trained_runs.py` made before, for tests in an environment without torch."""
+    folder = runs / f"{recipe}-digits-1"
+    if made := os.environ.get("LENET_EDGE_TEST_RUNS"):
+        return Run(Path(shutil.copytree(Path(made) / folder.name, folder)))
+    return make_run(folder, recipe, digits)
+
+
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory, digits: ImageData) -> Run:
     """A finished run of the default recipe on the digits, with all formats exported. Read-only for tests."""
-    return make_run(tmp_path_factory.mktemp("runs") / "lenet5-digits-1", "lenet5", digits)
+    return _made("lenet5", tmp_path_factory.mktemp("runs"), digits)
 
 
 @pytest.fixture(scope="session")
 def classic_run(tmp_path_factory: pytest.TempPathFactory, digits: ImageData) -> Run:
     """The same with the tanh and average-pooling net."""
-    return make_run(tmp_path_factory.mktemp("runs") / "lenet5-classic-digits-1", "lenet5-classic", digits)
+    return _made("lenet5-classic", tmp_path_factory.mktemp("runs"), digits)
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +62,9 @@ def wasm_tools() -> None:
 @pytest.fixture(scope="session")
 def c_folder(digits_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The digits' network in C. Read-only for tests; skips where nothing compiles it."""
+    from lenet_edge.artefacts.exporting import export_run
+    from lenet_edge.runs.opened import open_run
+
     try:
         toolchain.find_compiler()
     except toolchain.CompilerError as error:
@@ -77,6 +86,9 @@ def shown(
     """The digits' network in the format that the page's engine runs. Read-only for tests."""
     if ENGINES[engine].format != "wasm":
         return exported(digits_run, ENGINES[engine].format)
+    from lenet_edge.artefacts.exporting import export_run
+    from lenet_edge.runs.opened import open_run
+
     request.getfixturevalue("wasm_tools")
     (artifact,) = export_run(
         open_run(digits_run), ["wasm"], out=tmp_path_factory.mktemp("wasm"), max_drop_pp=100

@@ -27,7 +27,7 @@ def staged(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:  # Windows flushes only what may be written
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 would keep others from reading what was exported
         temporary.replace(path)

@@ -49,7 +49,9 @@ def load_state(path: Path) -> TrainingState:
         check_regular(path)
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, Any] = file.metadata() or {}
-            return TrainingState(json.loads(metadata["epoch"]), {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 - no dict
+            # Copies: a file that tensors are still mapped to cannot be replaced on Windows.
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - no dict
+            return TrainingState(json.loads(metadata["epoch"]), tensors)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise RunError(f"{path} is missing or damaged ({error}); train again without --resume") from None
 

@@ -24,7 +24,8 @@ class _ChildWatcher(SignalWatcher):
 
     def __init__(self, parent: int) -> None:
         super().__init__()
-        self._parent = parent
+        # On Windows a virtual environment puts a launcher in between, and nothing tells that a parent has ended.
+        self._parent = os.getppid() if os.name == "nt" else parent
 
     def progress(self, now: Progress) -> None:
         try:

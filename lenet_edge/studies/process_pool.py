@@ -109,7 +109,7 @@ class ChildPool:
                 worker.start()
             errors = self._follow(len(workers))
         finally:
-            self._signal_children(signal.SIGKILL)  # none is left but after an error in here
+            self._end_children(None)  # none is left but after an error in here
             for worker in workers:
                 worker.join()
             for number, handler in before.items():
@@ -167,12 +167,16 @@ class ChildPool:
     def _stop(self, number: int) -> None:
         with self._lock:
             first, self._signal = self._signal is None, number
-        self._signal_children(number if first else signal.SIGKILL)
+        self._end_children(number if first else None)
 
-    def _signal_children(self, number: int) -> None:
+    def _end_children(self, number: int | None) -> None:
+        """By this signal, or at once (None; always on Windows, which has no signals: the last epoch is kept)."""
         with self._lock:
             for child in self._children:
-                child.send_signal(number)  # does nothing to one that has ended
+                if number is None or os.name == "nt":
+                    child.kill()
+                else:
+                    child.send_signal(number)  # does nothing to one that has ended
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._events.put((None, number))

@@ -199,10 +199,10 @@ def test_card_is_that_of_the_last_export(cli: CommandLine, digits_run: Run) -> N
 
 def test_readme_of_somebody_else_is_left_alone(cli: CommandLine, digits_run: Run) -> None:
     shutil.copytree(digits_run.folder, cli.folder / "runs" / "one")
-    Path("README.md").write_text("# My app\n")
+    Path("README.md").write_text("# My app\n", encoding="utf-8")
     document = json.loads(cli("export", "--format", "onnx", "--out", ".", "--max-drop", "100", "--json").stdout)
     assert document["model_card"] == "MODEL_CARD.md"
-    assert Path("README.md").read_text() == "# My app\n"
+    assert Path("README.md").read_text(encoding="utf-8") == "# My app\n"
     assert "lenet5-digits.onnx" in Path("MODEL_CARD.md").read_text(encoding="utf-8")
 
 

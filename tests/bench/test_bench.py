@@ -195,7 +195,7 @@ def test_out_compare_and_plot(cli: CommandLine, digits_run: Run) -> None:
     files = [exported(digits_run, "onnx"), exported(digits_run, "int8")]
     first = cli("bench", *files, *QUICK, "--out", "a.json", "--plot", "a.png", "--json")
     assert first.exit_code == 0, first.output
-    assert json.loads(Path("a.json").read_text()) == json.loads(first.stdout)
+    assert json.loads(Path("a.json").read_text(encoding="utf-8")) == json.loads(first.stdout)
     with Image.open("a.png") as image:
         assert image.width > 600
         assert len(np.unique(np.asarray(image))) > 10

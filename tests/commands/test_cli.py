@@ -551,7 +551,7 @@ def test_wrong_option_makes_no_run_of_the_weights(cli: CommandLine) -> None:
 
 
 def test_folder_that_cannot_be_written_to(here: CommandLine) -> None:
-    Path("file").write_text("")
+    Path("file").write_text("", encoding="utf-8")
     assert "choose a folder that can be written to" in here.fails("export", "--format", "onnx", "--out", "file/below")
     assert "choose a folder that can be written to" in here.fails("train", "--dataset", "digits", "--out", "file/below")
 

@@ -207,7 +207,7 @@ def test_own_folder_needs_its_run_or_the_dataset(cli: CommandLine, digits_run: R
 def test_bad_input(cli: CommandLine, digits_run: Run) -> None:
     assert "no run.json" in cli.fails("evaluate", "nowhere")
     assert "nowhere.onnx does not exist" in cli.fails("evaluate", "nowhere.onnx", "--dataset", "digits")
-    Path("text.txt").write_text("hello")
+    Path("text.txt").write_text("hello", encoding="utf-8")
     assert "has no known ending" in cli.fails("evaluate", "text.txt", "--dataset", "digits")
     assert cli("evaluate", exported(digits_run, "onnx"), "--labels", "a,b").exit_code == 2
 

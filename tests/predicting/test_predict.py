@@ -147,9 +147,9 @@ def test_out_takes_its_format_from_its_name(model: Path, photos: Path, cli: Comm
         result = cli("predict", model, photos, "--out", name)
         assert (result.exit_code, result.stdout) == (1, "")
         assert f"4 answers are in {name}" in result.stderr
-        assert len(Path(name).read_text().splitlines()) == lines
-    assert json.loads(Path("answers.jsonl").read_text().splitlines()[0])["path"] == "photos/a.PNG"
-    assert read_csv(Path("answers.csv").read_text())[0]["path"] == "photos/a.PNG"
+        assert len(Path(name).read_text(encoding="utf-8").splitlines()) == lines
+    assert json.loads(Path("answers.jsonl").read_text(encoding="utf-8").splitlines()[0])["path"] == "photos/a.PNG"
+    assert read_csv(Path("answers.csv").read_text(encoding="utf-8"))[0]["path"] == "photos/a.PNG"
 
 
 def test_no_answers_are_still_one_document(model: Path, photos: Path, cli: CommandLine) -> None:

@@ -171,7 +171,7 @@ def test_accuracy_is_numpys(form: Form, cli: CommandLine, weights: NDArray[np.fl
 
 def test_labels_may_come_in_another_order(foreign: Path, cli: CommandLine, weights: NDArray[np.float32]) -> None:
     turned = save(linear(weights[:, ::-1], Form()), "turned.onnx")
-    Path("labels.txt").write_text("\n".join(reversed(DIGITS.split(","))) + "\n")
+    Path("labels.txt").write_text("\n".join(reversed(DIGITS.split(","))) + "\n", encoding="utf-8")
     accuracies = [
         json.loads(cli("verify", path, "--labels", labels, *NORMALISED[2:], "--dataset", "digits", "--json").stdout)
         for path, labels in ((foreign, DIGITS), (turned, "labels.txt"))
@@ -493,7 +493,7 @@ def test_message_of_too_many_fields_is_refused(cli: CommandLine, png: Path) -> N
 def test_crash_of_the_child_is_one_line(
     foreign: Path, cli: CommandLine, png: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("crash").write_text("#!/bin/sh\nkill -SEGV $$\n")
+    Path("crash").write_text("#!/bin/sh\nkill -SEGV $$\n", encoding="utf-8")
     Path("crash").chmod(0o755)
     monkeypatch.setattr(guard.sys, "executable", str(Path("crash").absolute()))
     assert "crashes onnxruntime (SIGSEGV)" in cli.fails("predict", foreign, png, *NORMALISED)
@@ -505,7 +505,7 @@ def test_nan_is_no_answer(cli: CommandLine, png: Path, weights: NDArray[np.float
 
 
 def test_modules_in_the_working_folder_are_not_imported(foreign: Path, cli: CommandLine, png: Path) -> None:
-    Path("numpy.py").write_text("raise SystemExit(9)")
+    Path("numpy.py").write_text("raise SystemExit(9)", encoding="utf-8")
     assert cli("predict", foreign, png, *NORMALISED).exit_code == 0
 
 

@@ -32,7 +32,7 @@ slow = pytest.mark.slow
 
 def resident_bytes() -> int:
     """This process's memory, as the kernel counts it (proc(5))."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * 4096
 
 

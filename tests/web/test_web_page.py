@@ -298,7 +298,7 @@ def test_file_for_a_page_is_not_exported(options: list[str], refused: str, model
 
 def test_folder_of_others_is_left_alone(model: Path, cli: CommandLine) -> None:
     Path("mine").mkdir()
-    Path("mine/thesis.tex").write_text("x")
+    Path("mine/thesis.tex").write_text("x", encoding="utf-8")
     assert "is not empty and holds no page" in cli.fails("export", model, "--web", "mine", "--cdn", DEFAULT_CDN)
     assert "is a file; give --web a folder" in cli.fails("export", model, "--web", "mine/thesis.tex")
 
