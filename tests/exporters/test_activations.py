@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from export_jobs import GREY_SPEC
 from lenet_edge_exporters import ExportJob, activations, executed, folding, int8
 from lenet_edge_exporters.onnx import build
 from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime.errors import GateError
 from lenet_edge_runtime.sessions import open_session
+from specs import GREY_SPEC
 
 POOLED = nn.Sequential(
     nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2),

@@ -16,7 +16,7 @@ from hypothesis import given
 from PIL import Image
 
 from command_line import CommandLine
-from export_jobs import GREY_SPEC, NETS, USER_SPEC, make_job, reference, written
+from export_jobs import NETS, USER_SPEC, make_job, reference, written
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import FORMATS, ExportJob, executed, open_file
@@ -25,7 +25,7 @@ from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.images import normalise
 from lenet_edge_runtime.io_binding import bind_io
 from lenet_edge_runtime.sessions import open_session
-from specs import specs
+from specs import GREY_SPEC, specs
 from trained_runs import EVERYWHERE
 
 FOR_ONNXRUNTIME = [row.name for row in FORMATS.values() if row.backend == "onnxruntime"]

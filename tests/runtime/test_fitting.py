@@ -12,13 +12,13 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from command_line import CommandLine
-from export_jobs import GREY_SPEC
 from image_variants import on_page, photo, variants
 from lenet_edge.data.datasets import load_dataset
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.run import Run
 from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.fitting import SMOOTHED, fit_image, is_inverted
+from specs import GREY_SPEC
 from trained_runs import exported
 
 MNIST_SPEC = replace(GREY_SPEC, fit="mnist")

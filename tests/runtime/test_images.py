@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export_jobs import GREY_SPEC
 from lenet_edge.data.image_data import ImageData
 from lenet_edge_runtime import ImageError
 from lenet_edge_runtime.fitting import fit_image, is_inverted
 from lenet_edge_runtime.images import MAX_PIXELS, read_image
+from specs import GREY_SPEC
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ import json
 import pytest
 from hypothesis import given
 
-from export_jobs import GREY_SPEC
 from lenet_edge_runtime import ModelFileError, ModelSpec
-from specs import specs
+from specs import GREY_SPEC, specs
 
 
 @given(specs())

@@ -12,8 +12,7 @@ from lenet_edge.networks.models import build_model
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge_exporters import FORMATS, ExportJob
 from lenet_edge_runtime import ModelSpec
-
-GREY_SPEC = ModelSpec(tuple("0123456789"), 28, 28, (0.1307,), (0.3081,), padding=2, polarity="light-on-dark")
+from specs import GREY_SPEC
 
 
 class UserNet(nn.Module):

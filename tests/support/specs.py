@@ -1,8 +1,11 @@
-"""Any spec, for property tests."""
+"""MNIST's spec, and any spec for property tests."""
 
 from hypothesis import strategies as st
 
 from lenet_edge_runtime import ModelSpec
+
+# of MNIST's images
+GREY_SPEC = ModelSpec(tuple("0123456789"), 28, 28, (0.1307,), (0.3081,), padding=2, polarity="light-on-dark")
 
 finite = st.floats(-10, 10)
 positive = st.floats(1e-6, 10)

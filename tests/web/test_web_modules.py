@@ -13,13 +13,13 @@ from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from browser_modules import run_module
-from export_jobs import GREY_SPEC
 from image_variants import MODES, SIZES, on_page, photo, resized
 from lenet_edge.data.datasets import load_dataset
 from lenet_edge.data.image_data import ImageData
 from lenet_edge_runtime import ModelSpec
 from lenet_edge_runtime.fitting import Fitted, fit_image
 from lenet_edge_runtime.images import read_image
+from specs import GREY_SPEC
 
 MNIST_SPEC = replace(GREY_SPEC, fit="mnist")
 RNG = np.random.default_rng(5)
