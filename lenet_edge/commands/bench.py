@@ -51,7 +51,9 @@ def run(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure latency on onnxruntime beside PyTorch, interleaved over fresh sessions.
+    """Measure latency on onnxruntime beside PyTorch.
+
+    Rounds of fresh sessions in shuffled order, so that all files meet the same machine.
 
     Files whose run is not here, or without torch, are timed alone on the images that they carry. With --labels they
     may be another tool's ONNX classifiers; those are timed in a process of its own, under limits.

@@ -26,7 +26,9 @@ def run(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train recipes with several seeds; print means, deviations, and which differences are more than chance.
+    """Train recipes with several seeds and compare them.
+
+    Prints means, deviations, and which differences are more than chance.
 
     Finished runs in the study's folder are reused; what was interrupted goes on. Train accuracy is that of the final
     weights on the images trained on; p values are of paired t-tests over seeds, corrected by Holm's method.

@@ -41,7 +41,9 @@ def run(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a run or a file on a test set: per class, averages, AUC-ROC, log loss, confusion matrix, mistakes.
+    """Score a run or a file on a test set, class by class.
+
+    Prints scores per class, averages, AUC-ROC, log loss, the confusion matrix and the most confident mistakes.
 
     A class's accuracy is the share of its own images that were recognised. With --labels and --dataset the file may be
     another tool's ONNX classifier; it is run in a process of its own, under limits.

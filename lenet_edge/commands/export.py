@@ -74,7 +74,9 @@ def run(
     cdn: CdnOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Export a run; every file is reloaded and compared with the PyTorch model as it is written.
+    """Export a run to files, each checked as it is written.
+
+    Every file is loaded again and compared with the PyTorch model.
 
     Example: lenet-edge export --int8
     """

@@ -20,7 +20,9 @@ def run(
     path: Annotated[Path, typer.Argument(help="An ONNX or TFLite file.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show what an ONNX or TFLite file says about itself: input, labels, origin, accuracy card, operators.
+    """Show what an ONNX or TFLite file says about itself.
+
+    Its input, labels, origin, accuracy card and operators.
 
     Example: lenet-edge info lenet5-mnist.int8.onnx
     """

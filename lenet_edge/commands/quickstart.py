@@ -17,7 +17,9 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/lenet5-digits-N by default.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train, export, verify, measure and predict on scikit-learn's real handwritten digits, in under a minute.
+    """Go through all steps on real digits, in under a minute.
+
+    Trains, exports, verifies, measures and predicts on the handwritten digits that scikit-learn carries.
 
     Example: lenet-edge quickstart
     """

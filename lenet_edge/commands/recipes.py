@@ -13,7 +13,9 @@ NAME = "recipes"
 
 
 def run(as_json: JsonOption = False) -> None:
-    """List the recipes: data set, size of the network, epochs, source, and the accuracy measured with it.
+    """List the recipes and the accuracy measured with each.
+
+    With data set, size of the network, epochs and source.
 
     Example: lenet-edge recipes
     """

@@ -23,7 +23,9 @@ def run(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a run's results as one HTML file: curves, confusions, mistakes, filters, exported files, recipe, data.
+    """Write a run's results as one HTML file.
+
+    With curves, confusions, mistakes, filters, exported files, recipe and data.
 
     The network and the exported files are measured anew on the test set. The file needs no network and no script, and
     holds no path of this machine; without latency it is the same every time.

@@ -38,7 +38,9 @@ def run(
     skip_unreadable: SkipUnreadableOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw training images of every class as a PNG, and count them: a look at the data before anything is trained.
+    """Draw training images of every class as a PNG.
+
+    A look at the data before anything is trained; the images are counted, too.
 
     Example: lenet-edge samples fashion-mnist --augmented
     """

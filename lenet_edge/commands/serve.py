@@ -19,7 +19,9 @@ def run(
     ] = 8000,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve a web page to this machine only, to look at it; Ctrl-C ends it.
+    """Serve a web page to this machine only, to look at it.
+
+    Ctrl-C ends it.
 
     Example: lenet-edge serve page
     """

@@ -40,7 +40,9 @@ def run(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check exported files: their own evidence, and their accuracy against the PyTorch model on the test set.
+    """Check exported files against the PyTorch model.
+
+    Measures their accuracy on the test set, and checks the evidence that they carry.
 
     A file whose run is not here (or without torch) is checked on its own evidence alone: the seal over its bytes, its
     known answers, its card, and with --dataset its accuracy: on the card's test set the same again, on other data
