@@ -14,20 +14,13 @@ from lenet_edge.artefacts.layer_selection import LayerDamage, Selection, layer_s
 from lenet_edge.artefacts.plots import draw_selection
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.comparison import card_of, compare, default_max_drop
-from lenet_edge.networks.models import build_model, deployed_parameters
-from lenet_edge.networks.recipes import Recipe
-from lenet_edge.networks.weights import load_foreign_weights
-from lenet_edge.runs import checkpoints
+from lenet_edge.networks.models import deployed_parameters
 from lenet_edge.runs.opened import OpenedRun
-from lenet_edge.runs.record import RunRecord, fitted_to, now, spec_for
-from lenet_edge.runs.run import Run, create_run
 from lenet_edge_exporters import ExportJob, export, formats
 from lenet_edge_exporters.export_job import DEFAULT_OPSET, Int8Options, LoadedModel, LogitType, Measurement
 from lenet_edge_exporters.formats import Artifact
-from lenet_edge_runtime.errors import WeightsError
-from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.sessions import sha256_of
-from lenet_edge_runtime.spec import InputType, ModelSpec
+from lenet_edge_runtime.spec import InputType
 
 CHECK_IMAGES = 1000  # of the validation split
 
@@ -137,53 +130,3 @@ def export_job(opened: OpenedRun, opset: int = DEFAULT_OPSET, int8: Int8Plan | N
             "weights_sha256": sha256_of(opened.run.weights_path),
         },
     )
-
-
-def _normalised_by(spec: ModelSpec, mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> ModelSpec:
-    mean, std = mean or spec.mean, std or spec.std
-    if len(mean) != spec.channels or len(std) != spec.channels:
-        raise WeightsError(
-            f"the images have {spec.channels} channel(s), and mean and std {len(mean)} and {len(std)} numbers; "
-            f"give --mean and --std once per channel"
-        )
-    try:
-        return replace(spec, mean=mean, std=std)
-    except ValueError as error:
-        raise WeightsError(f"{error}; give --mean and --std as the weights were trained with them") from None
-
-
-def import_weights(
-    path: Path,
-    recipe: Recipe,
-    data: ImageData,
-    *,
-    mean: tuple[float, ...] | None,
-    std: tuple[float, ...] | None,
-    out: Path | None = None,
-) -> Run:
-    """Make a run of weights that were trained elsewhere, so that it exports and verifies like any other.
-
-    Raises WeightsError for weights that do not fit the recipe, and for a mean and std that do not fit the data.
-    """
-    fitted = fitted_to(recipe, data)
-    net = build_model(fitted.model)
-    load_foreign_weights(path, net, recipe.name)
-    spec = _normalised_by(spec_for(recipe, data), mean, std)
-    record = RunRecord(
-        status="imported",
-        created=now(),
-        recipe=fitted,
-        dataset=data.name,
-        data_md5s=dict(data.md5s),
-        spec=spec,
-        seed=0,
-        threads=1,
-        device="cpu",
-        versions=installed_versions(("lenet-edge", "torch")),
-        metrics={"parameters": deployed_parameters(net)},
-    )
-    with create_run(out, f"{recipe.name}-{data.name}-imported") as run:
-        checkpoints.save_weights(run.weights_path, net)
-        run.remember_data(data)
-        run.write(record)
-    return run

@@ -24,7 +24,12 @@ MARK = "<!-- Written by `lenet-edge export`, which writes it anew at every expor
 
 HUB_DATASETS = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
 PYTHON_BACKENDS = ("onnxruntime", "torchscript", "pytorch")
-_NETWORKS = {"lenet5": "LeNet-5", "convnet": "A convolutional network", "own": "A network of its author's own program"}
+_NETWORKS = {
+    "lenet5": "LeNet-5",
+    "convnet": "A convolutional network",
+    "own": "A network of its author's own program",
+    "imported": "A network from elsewhere",
+}
 POLARITIES = {
     "light-on-dark": "light on dark; an image that is dark on light has to be inverted first",
     "dark-on-light": "dark on light; an image that is light on dark has to be inverted first",

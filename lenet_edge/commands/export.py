@@ -7,11 +7,14 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.commands.export_options import (
+    AcceptAccuracyOption,
+    ActivationOption,
     CalibrationDrawsOption,
     CalibrationImagesOption,
     CalibrationMethodOption,
     CalibrationSeedOption,
     CdnOption,
+    CheckOption,
     EngineOption,
     FormatsOption,
     InputOption,
@@ -20,6 +23,8 @@ from lenet_edge.commands.export_options import (
     ModelOption,
     OpsetOption,
     OutOption,
+    PaddingOption,
+    PoolingOption,
     RunArgument,
     TfliteLogitsOption,
     WebOption,
@@ -29,9 +34,9 @@ from lenet_edge.commands.export_options import (
     WeightsStdOption,
     check_own_options,
     check_web_options,
-    check_weights_options,
     chosen_formats,
     int8_plan,
+    weights_said,
 )
 from lenet_edge.commands.export_tables import print_report
 from lenet_edge.commands.verify import why_it_failed
@@ -69,6 +74,11 @@ def run(
     dataset: WeightsDatasetOption = None,
     mean: WeightsMeanOption = None,
     std: WeightsStdOption = None,
+    activation: ActivationOption = None,
+    pooling: PoolingOption = None,
+    padding: PaddingOption = None,
+    check: CheckOption = True,
+    accept_accuracy: AcceptAccuracyOption = False,
     web: WebOption = None,
     engine: EngineOption = None,
     cdn: CdnOption = None,
@@ -91,14 +101,15 @@ def run(
     plan = int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
     if net and (dataset or weights):
         check_own_options(run, model, dataset, mean, std)
+        said = None
     else:
-        check_weights_options(run, model, dataset, mean, std)
+        said = weights_said(run, model, dataset, mean, std, activation, pooling, padding, check, accept_accuracy)
     from lenet_edge.artefacts.exporting import export_run
 
     if net and dataset:
         found = _own_run(net, weights, dataset, data_dir, mean, std)
     else:
-        found = _run_to_export(run, model, dataset, data_dir, mean, std)
+        found = _run_to_export(run, said, model, dataset, data_dir)
     with found.run.locked_for(out):
         report = export_run(
             found,
@@ -148,26 +159,21 @@ def _say_page(page: Any, as_json: bool = False) -> None:
     console.say(f"next: lenet-edge serve {page.folder}")
 
 
-def _run_to_export(
-    run: Path | None,
-    model: str | None,
-    dataset: str | None,
-    data_dir: Path | None,
-    mean: list[float] | None,
-    std: list[float] | None,
-) -> Any:
+def _run_to_export(run: Path | None, said: Any, model: str | None, dataset: str | None, data_dir: Path | None) -> Any:
     """The run that was named, or the one that given weights become."""
-    from lenet_edge.artefacts.exporting import import_weights
+    from lenet_edge.artefacts.importing import import_weights
     from lenet_edge.data.datasets import load_dataset
     from lenet_edge.runs.finding import find_run
     from lenet_edge.runs.opened import open_run
 
-    if model is None or run is None or dataset is None:
+    if run is None or said is None or dataset is None:
         return find_run(run, data_dir=data_dir)
-    recipe, data = find_recipe(model), load_dataset(dataset, data_dir)
-    found = import_weights(run, recipe, data, mean=tuple(mean) if mean else None, std=tuple(std) if std else None)
-    console.say(f"the weights are now a run: {found.folder}")
-    return open_run(found, data_dir)
+    recipe = find_recipe(model) if model else None
+    imported = import_weights(run, load_dataset(dataset, data_dir), recipe, said)
+    if imported.finding:
+        console.say(f"the weights are taken as {imported.variant}")
+    console.say(f"the weights are now a run: {imported.run.folder}")
+    return open_run(imported.run, data_dir)
 
 
 def _own_run(

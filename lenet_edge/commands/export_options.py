@@ -6,10 +6,12 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from lenet_edge.networks.architectures import IMPORTED_ACTIVATIONS
 from lenet_edge.options import DatasetHelp
 from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, check_cdn
 from lenet_edge_exporters.export_job import CALIBRATION_METHODS, MAX_CALIBRATION_IMAGES, OPSETS, LogitType
 from lenet_edge_exporters.formats import FORMATS, checked_names
+from lenet_edge_runtime.errors import WeightsError
 from lenet_edge_runtime.spec import InputType
 
 DEFAULT_FORMATS = ("torchscript", "onnx")
@@ -22,7 +24,7 @@ _FORMAT_HELP = "; ".join(f"{row.name}: {row.summary}" for row in FORMATS.values(
 RunArgument = Annotated[
     Path | None,
     typer.Argument(
-        help="A run (the latest by default), or a state_dict (.pth, .pt, .safetensors) with --model and --dataset; "
+        help="A run (the latest by default), or weights from elsewhere (a state_dict or checkpoint) with --dataset; "
         "with --web also an exported ONNX file or wasm folder.",
         show_default=False,
     ),
@@ -72,7 +74,10 @@ TfliteLogitsOption = Annotated[
 
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", help="The recipe that given weights are for; 'lenet-edge recipes' lists them."),
+    typer.Option(
+        "--model",
+        help="The recipe whose layers given weights are ('lenet-edge recipes'); without it their shapes tell.",
+    ),
 ]
 WeightsOption = Annotated[
     Path | None,
@@ -85,7 +90,28 @@ WeightsMeanOption = Annotated[
     list[float] | None,
     typer.Option("--mean", help="Mean that given weights were trained with, of pixels in [0, 1]; once per channel."),
 ]
-WeightsStdOption = Annotated[list[float] | None, typer.Option("--std", help="Standard deviation, like --mean.")]
+WeightsStdOption = Annotated[
+    list[float] | None,
+    typer.Option("--std", help="Standard deviation, like --mean. For a net that takes 0 to 255: --mean 0 --std 1/255."),
+]
+ActivationOption = Annotated[
+    str | None, typer.Option("--activation", help=f"Of the net of given weights: {', '.join(IMPORTED_ACTIVATIONS)}.")
+]
+PoolingOption = Annotated[str | None, typer.Option("--pooling", help="Of the net of given weights: max or average.")]
+PaddingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--padding",
+        help="Of the net of given weights: inside its first convolution (zeros of the normalised image), or before "
+        "normalisation (black pixels).",
+    ),
+]
+CheckOption = Annotated[
+    bool, typer.Option(help="Find out on training images what net given weights are for, and whether it is good.")
+]
+AcceptAccuracyOption = Annotated[
+    bool, typer.Option("--accept-accuracy", help="Take given weights however few training images they recognise.")
+]
 
 # --- the web page
 
@@ -123,22 +149,50 @@ def int8_plan(images: int, method: str, seed: int | None, layers: str, draws: in
     return Int8Plan(images, chosen_method, seed, chosen_layers, draws)
 
 
-def check_weights_options(
+def weights_said(
     run: Path | None,
     model: str | None,
     dataset: str | None,
     mean: list[float] | None,
     std: list[float] | None,
-) -> None:
-    from lenet_edge.networks.weights import SUFFIXES
-
-    is_weights = run is not None and run.suffix in SUFFIXES
-    if is_weights and (model is None or dataset is None):
-        raise typer.BadParameter(f"{run} is a weights file: say what it is for, by --model and --dataset")
-    if not is_weights and (model or dataset or mean or std):
-        raise typer.BadParameter("--model, --dataset, --mean and --std go with a weights file, not with a run")
+    activation: str | None,
+    pooling: str | None,
+    padding: str | None,
+    check: bool,
+    accept_accuracy: bool,
+) -> Any:
+    """What the options say of given weights (`Said`); None for a run. Contradictions are usage errors."""
+    given = model or dataset or mean or std or activation or pooling or padding or not check or accept_accuracy
+    if run is None or not run.is_file():
+        if given and run is not None and not run.exists():
+            raise WeightsError(f"{run} does not exist: give the path of a state_dict")
+        if given:
+            raise typer.BadParameter(
+                "--model, --dataset, --mean, --std and others that describe weights go with a weights file, not a run"
+            )
+        return None
+    if dataset is None:
+        raise typer.BadParameter(f"{run} is a weights file: say what it is for, by --dataset (and --model)")
     if bool(mean) != bool(std):
         raise typer.BadParameter("--mean and --std go together")
+    for option, value, choices in (
+        ("--activation", activation, IMPORTED_ACTIVATIONS),
+        ("--pooling", pooling, ("max", "average")),
+        ("--padding", padding, ("inside", "before")),
+    ):
+        if value is not None:
+            _one_of(choices, value, option)
+    from lenet_edge.artefacts.import_candidates import Said
+
+    return Said(
+        activation=activation,  # type: ignore[arg-type]
+        pooling=pooling,
+        padding=padding,
+        mean=tuple(mean) if mean else None,
+        std=tuple(std) if std else None,
+        check=check,
+        accept_accuracy=accept_accuracy,
+    )
 
 
 def check_own_options(

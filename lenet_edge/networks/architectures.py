@@ -1,7 +1,7 @@
-"""What a network is made of, as data: the variants of LeNet-5, and plain convolutional nets. Knows no torch."""
+"""What a network is made of, as data: LeNet-5, convolutional nets, and nets from elsewhere. Knows no torch."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Activation = Literal["relu", "tanh"]
 
@@ -59,7 +59,50 @@ class OwnNetConfig:
     architecture: Literal["own"] = "own"
 
 
-ModelConfig = LeNetConfig | ConvNetConfig | OwnNetConfig
+ImportedActivation = Literal["relu", "tanh", "sigmoid", "leaky-relu", "elu", "gelu", "silu"]
+IMPORTED_ACTIVATIONS: tuple[ImportedActivation, ...] = get_args(ImportedActivation)
+
+
+@dataclass(frozen=True)
+class ImportedConvolution:
+    """A square convolution of stride 1, and the pooling behind it; its padding are zeros of the normalised image."""
+
+    channels: int
+    kernel: int
+    padding: int = 0
+    pool: int = 0  # width of the pooling window; 0: none
+    stride: int = 2  # of the pooling
+    bias: bool = True
+    batch_norm: bool = False
+
+
+@dataclass(frozen=True)
+class ImportedDense:
+    """A dense layer; the last one gives the logits and has no activation."""
+
+    width: int
+    bias: bool = True
+    batch_norm: bool = False
+
+
+@dataclass(frozen=True)
+class ImportedNetConfig:
+    """What weights from elsewhere turned out to belong to: convolutions, then dense layers, one activation."""
+
+    convolutions: tuple[ImportedConvolution, ...]
+    dense: tuple[ImportedDense, ...]
+    activation: ImportedActivation
+    pooling: Literal["max", "average"] = "max"
+    pool_first: bool = False  # pooling before the activation: with average pooling another net
+    norm_last: bool = False  # BatchNorm behind the activation instead of before it
+    resized: int = 0  # side to which the image is scaled first (bilinear); 0: it is taken as it is
+    channels: int = 1
+    size: int = 28  # of the image that the net takes, with what was padded around it before normalisation
+    classes: int = 10
+    architecture: Literal["imported"] = "imported"
+
+
+ModelConfig = LeNetConfig | ConvNetConfig | OwnNetConfig | ImportedNetConfig
 
 
 def config_from_fields(values: dict[str, Any]) -> ModelConfig:
@@ -68,5 +111,9 @@ def config_from_fields(values: dict[str, Any]) -> ModelConfig:
         return LeNetConfig(**values)
     if values["architecture"] == "own":
         return OwnNetConfig(**values)
+    if values["architecture"] == "imported":
+        layers = tuple(ImportedConvolution(**item) for item in values["convolutions"])
+        dense = tuple(ImportedDense(**item) for item in values["dense"])
+        return ImportedNetConfig(**{**values, "convolutions": layers, "dense": dense})
     convolutions = tuple(Convolution(**item) for item in values["convolutions"])
     return ConvNetConfig(**{**values, "convolutions": convolutions, "dense": tuple(values["dense"])})

@@ -7,7 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from lenet_edge.networks import own
-from lenet_edge.networks.architectures import ConvNetConfig, Convolution, LeNetConfig, ModelConfig, OwnNetConfig
+from lenet_edge.networks.architectures import (
+    ConvNetConfig,
+    Convolution,
+    ImportedNetConfig,
+    LeNetConfig,
+    ModelConfig,
+    OwnNetConfig,
+)
+from lenet_edge.networks.imported import imported_layers
 from lenet_edge.networks.pooling import MaxPool2x2
 
 # Which maps of S2 (columns) each map of C3 (rows) sees: LeCun et al. 1998, Table I.
@@ -112,6 +120,8 @@ def build_model(config: ModelConfig) -> Network:
     """The network that a recipe or a record describes, with fresh weights from torch's generator."""
     if isinstance(config, OwnNetConfig):
         return Network(config, own.layers_of(config))
+    if isinstance(config, ImportedNetConfig):
+        return Network(config, imported_layers(config))
     return LeNet5(config) if isinstance(config, LeNetConfig) else ConvNet(config)
 
 

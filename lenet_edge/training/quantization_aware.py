@@ -6,7 +6,6 @@ if it were not there (the straight-through estimator of Bengio et al. 2013, "Est
 Through Stochastic Neurons"). BatchNorm is folded beforehand, so that the weights are those of the file.
 """
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from lenet_edge.networks.architectures import OwnNetConfig
+from lenet_edge.networks.imported import without_batch_norm
 from lenet_edge.networks.models import Network, build_model
 from lenet_edge_exporters import activations
 from lenet_edge_exporters.pixels import PixelInput
@@ -152,7 +152,7 @@ def fold_batch_norm(net: Network) -> Network:
     """A copy of a net in evaluation mode whose BatchNorm is folded into the layers before it (the same function)."""
     if isinstance(net.config, OwnNetConfig):
         raise TrainingError("--qat trains the networks of recipes; a program's own has to quantize itself in training")
-    folded = build_model(replace(net.config, batch_norm=False))
+    folded = build_model(without_batch_norm(net.config))
     modules = [*leaves(net), nn.Identity()]
     targets = iter([module for module in leaves(folded) if isinstance(module, LAYERS)])
     for module, following in pairwise(modules):

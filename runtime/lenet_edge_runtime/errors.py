@@ -8,6 +8,7 @@ LenetEdgeError            exit 1: bad input; the message says what was got, expe
 ├── DataError             a data set is missing, damaged or unusable
 ├── RunError              a run folder is missing, in use, unfinished or cannot be written
 ├── WeightsError          weights that do not fit the model they were said to be for
+│   └── UnclearWeightsError  exit 2: they fit several nets alike; an option has to say which
 ├── TrainingError         training cannot go on (a NaN loss, a device that is not there)
 ├── ResultsError          measured results that are none, or of another machine
 ├── MissingExtraError     a package of the `train` extra is not installed
@@ -50,6 +51,12 @@ class RunError(LenetEdgeError):
 
 class WeightsError(LenetEdgeError):
     """Weights do not fit the architecture, or their file is not a plain table of tensors."""
+
+
+class UnclearWeightsError(WeightsError):
+    """Weights fit several networks alike, and an option has to say which is theirs."""
+
+    exit_code = 2
 
 
 class TrainingError(LenetEdgeError):

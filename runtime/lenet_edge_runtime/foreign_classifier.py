@@ -1,7 +1,8 @@
 """Another tool's ONNX classifier, which carries no metadata of ours: labels and normalisation come from the caller.
 
-It may look like this: one input of rank 4, one image or a batch of them, NCHW or NHWC, 1 or 3 channels, of a fixed
-size, float32 (normalised) or uint8 (raw pixels); an output that is float [batch, classes], logits or probabilities.
+It may look like this: one input, one image or a batch of them, NCHW or NHWC, without channels or flat, 1 or 3 channels,
+of a fixed size, float (normalised) or uint8 (raw pixels); an output that is float [batch, classes], logits,
+probabilities or sigmoids.
 The file is only ever run in a child process under limits (`guard.py`).
 """
 
@@ -22,6 +23,10 @@ from lenet_edge_runtime.images import ImageSource
 from lenet_edge_runtime.latency import Timing
 from lenet_edge_runtime.spec import ModelSpec
 
+TYPES = {
+    "tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(double)": "float64", "tensor(float16)": "float16",
+}  # fmt: skip
+SIGMOIDS = ("Sigmoid", "HardSigmoid", "QLinearSigmoid")
 MAX_BATCH = 1024  # that a file may insist on
 IMAGES_A_CALL = 4096  # each call costs a process
 VALUES_A_CALL = 2**26  # 256 MiB as float32, of which parent and child hold a few copies
@@ -34,8 +39,8 @@ PROBABILITY_TOLERANCE = 0.02
 class ForeignInput:
     """The image input of a foreign file; `batch` is None where it is open."""
 
-    dtype: str  # "float32" or "uint8"
-    layout: str  # "NCHW" or "NHWC"
+    dtype: str  # "uint8", or "float32", "float64" or "float16"
+    layout: str  # "NCHW", "NHWC", "NHW" (grey), or "flat": channels, rows and columns in one row
     batch: int | None
     channels: int
     height: int
@@ -45,10 +50,10 @@ class ForeignInput:
     def read(cls, path: Path, inputs: Sequence[dict[str, Any]], limits: Limits) -> "ForeignInput":
         """Interpret what `worker.inspect` reports; raise ModelFileError for what is no image input."""
         described = ", ".join(f"{item['type']} {item['shape']}" for item in inputs) or "none"
-        types = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
-        if len(inputs) != 1 or inputs[0]["type"] not in types or len(inputs[0]["shape"]) != 4:
+        if len(inputs) != 1 or inputs[0]["type"] not in TYPES or len(inputs[0]["shape"]) not in (2, 3, 4):
             raise ModelFileError(
-                f"{path} has the inputs {described}; expected one of float or uint8 [batch, channels, height, width]"
+                f"{path} has the inputs {described}; expected one of float or uint8 [batch, channels, height, width], "
+                f"[batch, height, width] or [batch, pixels]"
             )
         batch, *image = inputs[0]["shape"]
         if not all(isinstance(size, int) for size in image):
@@ -56,8 +61,7 @@ class ForeignInput:
                 f"{path} takes images of any size ({described}); fix it: python -m onnxruntime.tools."
                 f"make_dynamic_shape_fixed --input_name NAME --input_shape 1,1,28,28 {path} fixed.onnx"
             )
-        layout = "NCHW" if image[0] in (1, 3) else "NHWC"
-        channels, height, width = image if layout == "NCHW" else (image[2], image[0], image[1])
+        layout, (channels, height, width) = _laid_out(image)
         sides = range(1, limits.side + 1)
         is_batch = not isinstance(batch, int) or 1 <= batch <= MAX_BATCH
         if channels not in (1, 3) or height not in sides or width not in sides or not is_batch:
@@ -66,7 +70,7 @@ class ForeignInput:
                 f"and a batch that is open or at most {MAX_BATCH}"
             )
         fixed = batch if isinstance(batch, int) else None
-        return cls(types[inputs[0]["type"]], layout, fixed, channels, height, width)
+        return cls(TYPES[inputs[0]["type"]], layout, fixed, channels, height, width)
 
 
 class ForeignClassifier:
@@ -88,6 +92,7 @@ class ForeignClassifier:
         self.guard = guard or Guard()
         described, _ = self.guard.ask("inspect", [path])
         self.input = ForeignInput.read(path, described["inputs"], self.guard.limits)
+        self.ends_in_sigmoid = any(name in SIGMOIDS for name in described["last_operators"])
         try:
             self.spec = ModelSpec(
                 labels=tuple(labels),
@@ -117,10 +122,13 @@ class ForeignClassifier:
     def feed(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         """Raw pixels, uint8 [n, c, h, w], as the file's input wants them: normalised where it is float32."""
         images: NDArray[Any] = pixels
-        if self.input.dtype == "float32":
+        if self.input.dtype != "uint8":
             mean, std = (np.array(values, np.float32)[:, None, None] for values in (self.spec.mean, self.spec.std))
-            images = (pixels.astype(np.float32) / np.float32(255) - mean) / std
-        return images if self.input.layout == "NCHW" else images.transpose(0, 2, 3, 1)
+            images = ((pixels.astype(np.float32) / np.float32(255) - mean) / std).astype(self.input.dtype)
+        if self.input.layout == "NHWC":
+            return images.transpose(0, 2, 3, 1)
+        shapes = {"NHW": pixels.shape[2:], "flat": (math.prod(pixels.shape[1:]),)}
+        return images.reshape(len(images), *shapes.get(self.input.layout, pixels.shape[1:]))
 
     @property
     def batch(self) -> int:
@@ -131,7 +139,8 @@ class ForeignClassifier:
         """Run raw pixels, uint8 [n, c, h, w], in batches; return the logits, float32 [n, classes].
 
         A file that gives probabilities (non-negative rows that sum to 1 on every probe image) is given back their
-        logarithm: softmax makes the same probabilities of it again.
+        logarithm: softmax makes the same probabilities of it again. Of one that ends in Sigmoid, whose values need not
+        sum to 1, it is the logarithm of each value's share.
         """
         starts = range(0, max(1, len(pixels)), self.batch)
         return np.concatenate([self._ask(pixels[start : start + self.batch]) for start in starts])
@@ -143,7 +152,9 @@ class ForeignClassifier:
         answers = rows.astype(np.float32)
         if np.isnan(answers[PROBES:]).any():
             raise ModelFileError(f"{self.path} answers NaN: check --mean and --std")
-        if _are_probabilities(answers[:PROBES]):
+        if self.ends_in_sigmoid:
+            answers = answers / np.maximum(answers.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        if self.ends_in_sigmoid or _are_probabilities(answers[:PROBES]):
             answers = np.log(np.maximum(answers, np.finfo(np.float32).tiny))
         return answers[PROBES:]
 
@@ -187,6 +198,19 @@ def time_calls(
         classes=classes, threads=threads, rounds=rounds, calls=calls, warmup=warmup,
     )  # fmt: skip
     return [Timing.from_json(timing) for timing in answer["timings"]]
+
+
+def _laid_out(image: Sequence[int]) -> tuple[str, tuple[int, int, int]]:
+    """How an image of this shape lies in memory, and its channels, height and width."""
+    if len(image) == 1:
+        channels = 3 if image[0] % 3 == 0 and math.isqrt(image[0] // 3) ** 2 * 3 == image[0] else 1
+        side = math.isqrt(max(0, image[0]) // channels)
+        return ("flat", (channels, side, side)) if channels * side * side == image[0] else ("flat", (0, 0, 0))
+    if len(image) == 2:
+        return "NHW", (1, image[0], image[1])
+    if image[0] in (1, 3):
+        return "NCHW", (image[0], image[1], image[2])
+    return "NHWC", (image[2], image[0], image[1])
 
 
 def _are_probabilities(rows: NDArray[np.float32]) -> bool:

@@ -13,6 +13,21 @@ from dataclasses import dataclass
 from lenet_edge_runtime.errors import ModelFileError
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+# TensorProto.DataType, and operators that leave the values as they are.
+_ELEMENTS = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64"}
+_SEEN_THROUGH = frozenset(
+    {
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Identity",
+        "Cast",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "Transpose",
+    }
+)
 _MAX_DEPTH = 8  # of graphs within attributes of nodes; a hostile file nests thousands
 _MAX_FIELDS = 2**20  # of one message, two bytes each at the least: a file of nothing else would fill the memory
 
@@ -27,6 +42,11 @@ class OnnxSummary:
     initializer_bytes: int
     initializers_sha256: str
     has_external_data: bool
+    external_files: tuple[str, ...] = ()  # as the file names them, each once
+    producer: str = ""
+    inputs: tuple[str, ...] = ()  # each as "name type [shape]"
+    outputs: tuple[str, ...] = ()
+    last_operators: tuple[str, ...] = ()  # what each output comes from, but for changes of shape and type
 
 
 def summarise(content: bytes) -> OnnxSummary:
@@ -48,6 +68,11 @@ def summarise(content: bytes) -> OnnxSummary:
         initializer_bytes=sum(len(tensor) for tensor in initializers),
         initializers_sha256=digest.hexdigest(),
         has_external_data=any(map(_is_external, _tensors(graph, nodes))),
+        external_files=tuple(dict.fromkeys(file for tensor in _tensors(graph, nodes) for file in _locations(tensor))),
+        producer=" ".join(_text(view, number) for number in (2, 3)).strip(),
+        inputs=tuple(_described(value) for value in _messages(graph, 11)),
+        outputs=tuple(_described(value) for value in _messages(graph, 12)),
+        last_operators=tuple(_operator_behind(_messages(graph, 1), _text(value, 1)) for value in _messages(graph, 12)),
     )
 
 
@@ -126,6 +151,46 @@ def _tensors(graph: memoryview, nodes: list[memoryview]) -> Iterator[memoryview]
 def _is_external(tensor: memoryview) -> bool:
     """Whether it has TensorProto.external_data, or data_location == EXTERNAL."""
     return any(number == 13 or (number, value) == (14, 1) for number, value in _fields(tensor))
+
+
+def _locations(tensor: memoryview) -> list[str]:
+    """The files that a TensorProto's external_data names; "" for one that names none and ought to."""
+    if not _is_external(tensor):
+        return []
+    found = [_text(entry, 2) for entry in _messages(tensor, 13) if _text(entry, 1) == "location"]
+    return found or [""]
+
+
+def _text(view: memoryview, wanted: int) -> str:
+    return next((bytes(item).decode("utf-8", "replace") for item in _messages(view, wanted)), "")
+
+
+def _described(value: memoryview) -> str:
+    """A ValueInfoProto as "name type [shape]"."""
+    tensors = [tensor for kind in _messages(value, 2) for tensor in _messages(kind, 1)]
+    if not tensors:
+        return _text(value, 1)
+    code = next((item for number, item in _fields(tensors[0]) if number == 1 and isinstance(item, int)), 0)
+    dims = [_dimension(dim) for shape in _messages(tensors[0], 2) for dim in _messages(shape, 1)]
+    return f"{_text(value, 1)} {_ELEMENTS.get(code, f'type {code}')} [{', '.join(dims)}]"
+
+
+def _dimension(dim: memoryview) -> str:
+    number = next((item for key, item in _fields(dim) if key == 1 and isinstance(item, int)), None)
+    return _text(dim, 2) or "?" if number is None else str(number)
+
+
+def _operator_behind(nodes: list[memoryview], name: str) -> str:
+    """The operator that a value comes from, seen through those that change its shape, type or codes alone."""
+    makers = {bytes(output).decode("utf-8", "replace"): node for node in nodes for output in _messages(node, 2)}
+    for _ in range(len(nodes)):
+        if (node := makers.get(name)) is None:
+            break
+        operator = _text(node, 4)
+        if operator not in _SEEN_THROUGH:
+            return operator
+        name = _text(node, 1)
+    return ""
 
 
 def _opset(entry: memoryview) -> tuple[str, int]:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from lenet_edge_runtime import onnx_file
 from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.external_data import check_locations
 from lenet_edge_runtime.latency import measure
 from lenet_edge_runtime.sessions import open_session, read_model
 
@@ -28,8 +30,8 @@ Request = dict[str, Any]
 Answer = tuple[dict[str, Any], NDArray[np.generic] | None]
 
 
-def check(path: str, content: bytes, file_bytes: int, nodes: int) -> None:
-    """Raise ModelFileError for a file that is refused without being run."""
+def check(path: str, content: bytes, file_bytes: int, nodes: int) -> onnx_file.OnnxSummary:
+    """What a file consists of; raise ModelFileError for one that is refused without being run."""
     if len(content) > file_bytes:
         raise ModelFileError(f"{path} is larger than {file_bytes / 2**20:g} MiB: not a model for this tool")
     try:
@@ -37,7 +39,7 @@ def check(path: str, content: bytes, file_bytes: int, nodes: int) -> None:
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
     if summary.has_external_data:
-        raise ModelFileError(f"{path} keeps weights in other files (external data): save it as one file first")
+        check_locations(Path(path), summary.external_files, file_bytes)
     found = sum(summary.operators.values())
     if found > nodes:
         raise ModelFileError(f"{path} has {found:,} nodes, more than {nodes:,}: not a model for this tool")
@@ -47,22 +49,23 @@ def check(path: str, content: bytes, file_bytes: int, nodes: int) -> None:
             raise ModelFileError(
                 f"{path} has the operator {operator[:100]}; only those of {', '.join(DOMAINS[1:])} are run"
             )
+    return summary
 
 
 def inspect(request: Request, _: list[NDArray[Any]]) -> Answer:
     """Types and shapes of the inputs and outputs of a file."""
-    session = _open(request, 0)
-    described = {
+    session, summary = _open(request, 0)
+    described: dict[str, Any] = {
         key: [{"type": item.type, "shape": list(item.shape)} for item in items]
         for key, items in (("inputs", session.get_inputs()), ("outputs", session.get_outputs()))
     }
-    return described, None
+    return {**described, "last_operators": list(summary.last_operators)}, None
 
 
 def run(request: Request, arrays: list[NDArray[Any]]) -> Answer:
     """The classifier's output, float32 [n, classes], for images as its input wants them."""
     (images,) = arrays
-    session = _open(request, 0)
+    session, _ = _open(request, 0)
     batch = session.get_inputs()[0].shape[0]
     step = batch if isinstance(batch, int) else max(1, min(256, VALUES_A_CALL // images[0].size))
     call, rows = None, []
@@ -80,7 +83,7 @@ def time(request: Request, arrays: list[NDArray[Any]]) -> Answer:
 
     def opener(index: int) -> Callable[[], Callable[[], NDArray[Any]]]:
         def load() -> Callable[[], NDArray[Any]]:
-            call = _caller(request["paths"][index], _open(request, index), arrays[index], request["classes"])
+            call = _caller(request["paths"][index], _open(request, index)[0], arrays[index], request["classes"])
             return lambda: call(arrays[index])
 
         return load
@@ -139,24 +142,28 @@ def _limit(limits: dict[str, float], threads: int) -> None:
             resource.setrlimit(kind, (value, value))
 
 
-def _open(request: Request, index: int) -> Any:
+def _open(request: Request, index: int) -> tuple[Any, onnx_file.OnnxSummary]:
     limits, path = request["limits"], request["paths"][index]
-    check(path, read_model(path), limits["file_bytes"], limits["nodes"])
-    return open_session(path, request.get("threads", 1))
+    summary = check(path, read_model(path), limits["file_bytes"], limits["nodes"])
+    return open_session(path, request.get("threads", 1), with_external_data=summary.has_external_data), summary
 
 
 def _caller(path: str, session: Any, images: NDArray[Any], classes: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """The bare call for the first output that is float [n, classes]; raise ModelFileError where there is none."""
+    """The bare call for the first output that is float [n, classes], or that with 1s behind; else ModelFileError."""
     name = session.get_inputs()[0].name
     found = session.run(None, {name: images})
     for output, value in zip(session.get_outputs(), found, strict=True):
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.shape == (len(images), classes):
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and _is_answer(value.shape, len(images), classes):
             names = [output.name]
-            return lambda feed: np.asarray(session.run(names, {name: feed})[0])
+            return lambda feed: np.asarray(session.run(names, {name: feed})[0]).reshape(len(feed), classes)
     shapes = ", ".join(f"{value.dtype} {list(value.shape)}" for value in found if isinstance(value, np.ndarray))
     raise ModelFileError(
         f"{path} has no output of float [{len(images)}, {classes}], one column per label; got {shapes or 'no array'}"
     )
+
+
+def _is_answer(shape: tuple[int, ...], images: int, classes: int) -> bool:
+    return shape[:1] == (images,) and [size for size in shape[1:] if size != 1] == [classes]
 
 
 def _read(stream: IO[bytes]) -> NDArray[Any]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from lenet_edge.networks.models import Network, build_model
 from lenet_edge.networks.recipes import RECIPES
+from lenet_edge.networks.tensor_files import read_tensors
 from lenet_edge.networks.weights import load_foreign_weights
 from lenet_edge_runtime.errors import WeightsError
 
@@ -41,7 +42,7 @@ def saved(tensors: object, path: Path) -> Path:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_weights_under_other_names(recipe: str, suffix: str, tmp_path: Path) -> None:
     theirs, ours = new_net(recipe, seed=1), new_net(recipe, seed=2)
-    load_foreign_weights(saved(renamed(theirs), tmp_path / f"weights{suffix}"), ours, recipe)
+    load_foreign_weights(read_tensors(saved(renamed(theirs), tmp_path / f"weights{suffix}")), ours, recipe)
     for expected, found in zip(theirs.parameters(), ours.parameters(), strict=True):
         assert torch.equal(expected, found)
 
@@ -50,13 +51,13 @@ def test_weights_under_other_names(recipe: str, suffix: str, tmp_path: Path) -> 
 def test_checkpoints_that_wrap_a_state_dict(wrapper: str, tmp_path: Path) -> None:
     theirs, ours = new_net(seed=1), new_net(seed=2)
     path = saved({"epoch": 3, wrapper: theirs.state_dict()}, tmp_path / "checkpoint.pth")
-    load_foreign_weights(path, ours, "lenet5-classic")
+    load_foreign_weights(read_tensors(path), ours, "lenet5-classic")
     assert torch.equal(ours.layers.output.weight, theirs.layers.output.weight)
 
 
 def test_half_precision_becomes_float32(tmp_path: Path) -> None:
     theirs, ours = new_net(seed=1), new_net(seed=2)
-    load_foreign_weights(saved(renamed(theirs.half()), tmp_path / "weights.pth"), ours, "lenet5-classic")
+    load_foreign_weights(read_tensors(saved(renamed(theirs.half()), tmp_path / "weights.pth")), ours, "lenet5-classic")
     assert ours.layers.output.weight.dtype == torch.float32
     assert torch.equal(ours.layers.output.weight, theirs.layers.output.weight.float())
 
@@ -64,7 +65,7 @@ def test_half_precision_becomes_float32(tmp_path: Path) -> None:
 def test_weights_of_a_full_net_are_not_those_of_a_partial_one(tmp_path: Path) -> None:
     path = saved(new_net("lenet5-classic").state_dict(), tmp_path / "weights.pth")
     with pytest.raises(WeightsError, match="weights at connections that lenet5-partial leaves out"):
-        load_foreign_weights(path, new_net("lenet5-partial"), "lenet5-partial")
+        load_foreign_weights(read_tensors(path), new_net("lenet5-partial"), "lenet5-partial")
 
 
 def changed(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
@@ -101,7 +102,7 @@ def test_what_does_not_fit_is_refused(kind: str, tmp_path: Path) -> None:
     net = new_net(seed=3)
     before = {key: value.clone() for key, value in net.state_dict().items()}
     with pytest.raises(WeightsError, match=complaint):
-        load_foreign_weights(saved(content, tmp_path / "weights.pth"), net, "lenet5-classic")
+        load_foreign_weights(read_tensors(saved(content, tmp_path / "weights.pth")), net, "lenet5-classic")
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
     assert not Path("/tmp/lenet-edge-was-here").exists()
 
@@ -110,13 +111,13 @@ def test_what_does_not_fit_is_refused(kind: str, tmp_path: Path) -> None:
 def test_files_that_are_no_weights(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"weights{suffix}"
     with pytest.raises(WeightsError, match=r"does not exist|not a weights file"):
-        load_foreign_weights(path, new_net(), "lenet5-classic")
+        load_foreign_weights(read_tensors(path), new_net(), "lenet5-classic")
     path.write_bytes(b"neither zip nor safetensors")
     with pytest.raises(WeightsError, match=r"weights\."):
-        load_foreign_weights(path, new_net(), "lenet5-classic")
+        load_foreign_weights(read_tensors(path), new_net(), "lenet5-classic")
 
 
 def test_tensors_that_have_numbers_for_names_are_refused(tmp_path: Path) -> None:
     tensors = dict(enumerate(new_net().state_dict().values()))
     with pytest.raises(WeightsError, match=r"is not a state_dict \(names and tensors\); save model\.state_dict"):
-        load_foreign_weights(saved(tensors, tmp_path / "numbered.pth"), new_net(), "lenet5-classic")
+        load_foreign_weights(read_tensors(saved(tensors, tmp_path / "numbered.pth")), new_net(), "lenet5-classic")

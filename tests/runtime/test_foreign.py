@@ -43,15 +43,21 @@ class Form:
     layout: str = "NCHW"
     batch: str | int = "n"
     probabilities: bool = False
+    trailing: bool = False
 
     @property
     def options(self) -> tuple[str, ...]:
-        return NORMALISED if self.dtype == TensorProto.FLOAT else NORMALISED[:2]
+        return NORMALISED[:2] if self.dtype == TensorProto.UINT8 else NORMALISED
 
 
 FORMS = {
     "float32": Form(),
     "uint8": Form(dtype=TensorProto.UINT8),
+    "double": Form(dtype=TensorProto.DOUBLE),
+    "float16": Form(dtype=TensorProto.FLOAT16),
+    "flat": Form(layout="flat"),
+    "without channels": Form(layout="NHW"),
+    "1s behind the classes": Form(trailing=True),
     "nhwc": Form(layout="NHWC"),
     "batch of 1": Form(batch=1),
     "batch of 3, probabilities": Form(batch=3, probabilities=True),
@@ -97,16 +103,22 @@ def answers(weights: NDArray[np.float32], pixels: NDArray[np.uint8]) -> NDArray[
 
 def linear(weights: NDArray[np.float32], form: Form) -> onnx.ModelProto:
     """The linear classifier as a graph of this form."""
-    shape = [form.batch, 1, 28, 28] if form.layout == "NCHW" else [form.batch, 28, 28, 1]
+    images = {"NCHW": [1, 28, 28], "NHWC": [28, 28, 1], "NHW": [28, 28], "flat": [784]}
+    shape = [form.batch, *images[form.layout]]
     steps: list[tuple[str, list[str], dict[str, object]]] = []
     constants = {"w": weights[:-1], "b": weights[-1]}
     if form.dtype == TensorProto.UINT8:
         constants |= {"scale": np.float32(2 / 255), "one": np.float32(1)}
         steps += [("Cast", [], {"to": TensorProto.FLOAT}), ("Mul", ["scale"], {}), ("Sub", ["one"], {})]
+    if form.dtype in (TensorProto.DOUBLE, TensorProto.FLOAT16):
+        steps += [("Cast", [], {"to": TensorProto.FLOAT})]
     if form.layout == "NHWC":
         steps += [("Transpose", [], {"perm": [0, 3, 1, 2]})]
     steps += [("Flatten", [], {}), ("Gemm", ["w", "b"], {})]
     steps += [("Softmax", [], {"axis": 1})] if form.probabilities else []
+    if form.trailing:
+        constants |= {"last": np.array([2])}
+        steps += [("Unsqueeze", ["last"], {})]
     nodes, last = [], "x"
     for number, (operator, inputs, attributes) in enumerate(steps):
         nodes.append(helper.make_node(operator, [last, *inputs], [f"t{number}"], **attributes))
@@ -145,7 +157,8 @@ def test_predictions_are_numpys(
     assert result.exit_code == 0, result.output
     expected = softmax(answers(weights, digits.test_pixels[:2]).astype(np.float32))
     found = json.loads(result.stdout)
-    np.testing.assert_allclose([row["probabilities"] for row in found], expected, atol=1e-5)
+    tolerance = 5e-3 if form.dtype == TensorProto.FLOAT16 else 1e-5
+    np.testing.assert_allclose([row["probabilities"] for row in found], expected, atol=tolerance)
     assert [row["index"] for row in found] == list(expected.argmax(1))
 
 
@@ -177,6 +190,53 @@ def test_labels_may_come_in_another_order(foreign: Path, cli: CommandLine, weigh
         for path, labels in ((foreign, DIGITS), (turned, "labels.txt"))
     ]
     assert accuracies[0]["models"][0]["accuracy"] == accuracies[1]["models"][0]["accuracy"]
+
+
+def test_sigmoids_are_reported_as_shares(
+    cli: CommandLine, weights: NDArray[np.float32], digits: ImageData, png: Path
+) -> None:
+    built = linear(weights, Form())
+    built.graph.node.append(helper.make_node("Sigmoid", [built.graph.output[0].name], ["s"]))
+    built.graph.output[0].name = "s"
+    (found,) = json.loads(cli("predict", save(built), png, *NORMALISED, "--json").stdout)
+    values = 1 / (1 + np.exp(-answers(weights, digits.test_pixels[:1])[0]))
+    np.testing.assert_allclose(found["probabilities"], values / values.sum(), atol=1e-5)
+
+
+@pytest.mark.parametrize("where", ["beside it", "in a folder of its own"])
+def test_weights_beside_the_file_are_read(
+    where: str, cli: CommandLine, weights: NDArray[np.float32], digits: ImageData, png: Path
+) -> None:
+    location = "w.data" if where == "beside it" else "weights/w.data"
+    Path("weights").mkdir()
+    onnx.save(linear(weights, Form()), "e.onnx", save_as_external_data=True, location=location, size_threshold=0)
+    (found,) = json.loads(cli("predict", "e.onnx", png, *NORMALISED, "--json").stdout)
+    expected = softmax(answers(weights, digits.test_pixels[:1]).astype(np.float32))
+    np.testing.assert_allclose(found["probabilities"], expected[0], atol=1e-5)
+    Path(location).unlink()
+    assert "cannot be read" in cli.fails("predict", "e.onnx", png, *NORMALISED)
+
+
+@pytest.mark.parametrize(
+    "location", ["../w.data", "/etc/passwd", "link.data", "a/../../w.data", "..\\w.data", "C:w.data"]
+)
+def test_weights_elsewhere_are_not_read(
+    location: str, cli: CommandLine, weights: NDArray[np.float32], png: Path
+) -> None:
+    folder = Path("folder")
+    folder.mkdir()
+    onnx.save(
+        linear(weights, Form()), folder / "e.onnx", save_as_external_data=True, location="w.data", size_threshold=0
+    )
+    (folder / "w.data").rename("w.data")
+    (folder / "link.data").symlink_to(Path("w.data").resolve())
+    built = onnx.load(folder / "e.onnx", load_external_data=False)
+    for tensor in built.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = location
+    (folder / "e.onnx").write_bytes(built.SerializeToString())
+    assert "outside of its own folder" in cli.fails("predict", folder / "e.onnx", png, *NORMALISED)
 
 
 def test_colour_images_are_normalised_by_channel() -> None:
@@ -313,8 +373,9 @@ def test_options_that_do_not_fit_the_file(cli: CommandLine, weights: NDArray[np.
 @pytest.mark.parametrize(
     ("element", "shape", "expected"),
     [
-        (TensorProto.FLOAT, ["n", 784], "expected one of float or uint8"),
-        (TensorProto.DOUBLE, ["n", 1, 28, 28], "tensor(double)"),
+        (TensorProto.FLOAT, ["n", 785], "1 or 3 channels"),
+        (TensorProto.FLOAT, ["n", 1, 1, 28, 28], "expected one of float or uint8"),
+        (TensorProto.INT64, ["n", 1, 28, 28], "tensor(int64)"),
         (TensorProto.FLOAT, ["n", 1, "h", "w"], "make_dynamic_shape_fixed"),
         (TensorProto.FLOAT, ["n", 2, 28, 28], "1 or 3 channels"),
         (TensorProto.FLOAT, ["n", 1, 10**6, 10**6], "up to 1024 x 1024"),

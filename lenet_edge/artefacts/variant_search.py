@@ -1,0 +1,151 @@
+"""Which net do weights from elsewhere belong to? Those they fit are tried on training images with known answers.
+
+A net in the wrong order, with the wrong activation or fed otherwise than in its training, recognises less. What comes
+out best is taken where it is clear: where every other variant recognises fewer images (McNemar's exact test on the same
+images), or recognises as many with a higher loss (cross entropy at each variant's best temperature, which takes out how
+sure a net is of itself; four standard errors), or answers alike anyway.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lenet_edge.data.image_data import ImageData
+from lenet_edge.evaluation.statistics import mcnemar_exact
+from lenet_edge.networks.layer_tensors import Layer
+from lenet_edge.networks.variants import Variant, build
+from lenet_edge_runtime.images import normalise
+from lenet_edge_runtime.spec import ModelSpec
+
+Chains = Mapping[str, Sequence[Layer]]  # by the key of their table in the file
+
+STAGES = ((100, 16), (400, 6), (2000, 4))  # training images, and how many variants go on to the next stage at most
+MOST_IMAGES = 8_000  # where the last stage leaves it open
+TEMPERATURES = tuple(2 ** (step / 8) for step in range(-20, 21))  # by which logits are divided
+P_WORSE = 0.001  # McNemar's p below which a variant is worse
+SURE = 4.0  # standard errors of the mean loss
+ALIKE = 0.998  # share of images with the same answer from which two variants are one
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A variant on training images: the class it gave each, whether that was right, and its loss in nats."""
+
+    variant: Variant
+    answers: NDArray[np.int64]
+    right: NDArray[np.bool_]
+    losses: NDArray[np.float64]
+
+    @cached_property
+    def accuracy(self) -> float:
+        return float(self.right.mean())
+
+    @cached_property
+    def loss(self) -> float:
+        return float(self.losses.mean())
+
+    def is_worse_than(self, other: "Scored") -> bool:
+        """Whether it recognises fewer of the same images, beyond chance."""
+        lost, gained = int((other.right & ~self.right).sum()), int((self.right & ~other.right).sum())
+        return lost > gained and mcnemar_exact(lost, gained) < P_WORSE
+
+    def is_less_sure_than(self, other: "Scored") -> bool:
+        """Whether its loss on the same images is higher, beyond chance."""
+        differences = self.losses - other.losses
+        error = float(differences.std()) / len(differences) ** 0.5
+        return bool(float(differences.mean()) > SURE * error)
+
+    def answers_like(self, other: "Scored") -> bool:
+        """Whether it gives the same class to nearly all images."""
+        return float((self.answers == other.answers).mean()) >= ALIKE
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The best variant, the others that were tried to the end, best first, and those it cannot be told from."""
+
+    best: Scored
+    others: tuple[Scored, ...]
+    rivals: tuple[Scored, ...]
+
+    @property
+    def images(self) -> int:
+        """How many training images the best one was tried on."""
+        return len(self.best.right)
+
+
+def search(variants: Iterable[Variant], chains: Chains, data: ImageData) -> Finding:
+    """Try the variants on training images, many on few and the best on many."""
+    measure = measure_on(data, chains)
+    left = list(variants)
+    scored: list[Scored] = []
+    out: list[Scored] = []
+    for images, kept in STAGES:
+        scored = _best_first([measure(variant, images) for variant in left])
+        goes_on = [item for item in scored if not item.is_worse_than(scored[0])][:kept]
+        out = [*(item for item in scored if item not in goes_on), *out]
+        left = [item.variant for item in goes_on]
+    finding = judge(scored, out)
+    if finding.rivals and len(data.train_labels) > STAGES[-1][0]:
+        again = [measure(item.variant, MOST_IMAGES) for item in (finding.best, *finding.rivals)]
+        finding = judge(again, [*(item for item in scored if item.variant not in [x.variant for x in again]), *out])
+    return finding
+
+
+def judge(scored: Sequence[Scored], others: Sequence[Scored] = ()) -> Finding:
+    """The best of variants that were tried on the same images, and its rivals; `others` were out before."""
+    top = _best_first(scored)[0]
+    contenders = [item for item in scored if not item.is_worse_than(top)]
+    surest = min(contenders, key=lambda item: item.loss)
+    contenders = [item for item in contenders if not item.is_less_sure_than(surest)]
+    best = min(contenders, key=lambda item: item.variant.unlikeliness)
+    rest = _best_first([item for item in scored if item is not best])
+    rivals = [
+        item for item in contenders if item is not best and not item.answers_like(best)
+    ]  # fmt: skip
+    return Finding(best, (*rest, *others), tuple(rivals))
+
+
+def measure_on(data: ImageData, chains: Chains) -> Callable[[Variant, int], Scored]:
+    """What tries a variant on the first so many of the training images, in an order drawn once."""
+    order = np.random.default_rng(0).permutation(len(data.train_labels))
+    fed: dict[tuple[object, ...], torch.Tensor] = {}
+
+    def images_for(variant: Variant, count: int) -> torch.Tensor:
+        norm = variant.normalisation
+        key = (variant.padding, norm.mean, norm.std, count)
+        if key not in fed:
+            if len(fed) > 32:
+                fed.clear()
+            height, width = data.train_pixels.shape[2:]
+            spec = ModelSpec(data.labels, height, width, norm.mean, norm.std, variant.padding)
+            fed[key] = torch.from_numpy(normalise(data.train_pixels[order[:count]], spec))
+        return fed[key]
+
+    def measure(variant: Variant, count: int) -> Scored:
+        labels = data.train_labels[order[:count]]
+        net = build(variant, chains[variant.key])
+        with torch.inference_mode():
+            images = images_for(variant, count)
+            parts = [images[start : start + 500] for start in range(0, len(images), 500)]
+            logits = torch.cat([net(part) for part in parts]).double()
+            losses = _losses(logits, torch.tensor(labels))
+        answers = logits.argmax(1).numpy()
+        return Scored(variant, answers, answers == labels, losses)
+
+    return measure
+
+
+def _losses(logits: torch.Tensor, labels: torch.Tensor) -> NDArray[np.float64]:
+    """Cross entropy of each image in nats, at the temperature where their mean is least."""
+    rows = torch.nan_to_num(logits)
+    losses = [torch.nn.functional.cross_entropy(rows / t, labels, reduction="none") for t in TEMPERATURES]
+    return np.asarray(min(losses, key=lambda item: float(item.mean())).numpy())
+
+
+def _best_first(scored: Sequence[Scored]) -> list[Scored]:
+    return sorted(scored, key=lambda item: (-item.accuracy, item.loss))

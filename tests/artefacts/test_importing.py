@@ -1,0 +1,206 @@
+"""Weights of other people's nets: what comes out answers like its owner's net, or the import stops and says why.
+
+The oracle is the owner's net in PyTorch, built here as its owner would: nn.Sequential and normalisation of one's own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from command_line import CommandLine
+from lenet_edge.artefacts.import_candidates import Said
+from lenet_edge.artefacts.importing import Imported, import_weights, least_accuracy
+from lenet_edge.data.image_data import ImageData
+from lenet_edge.networks.recipes import RECIPES
+from lenet_edge.runs.opened import open_run
+from lenet_edge_exporters.pixels import torch_model
+from lenet_edge_runtime.errors import GateError, LenetEdgeError, UnclearWeightsError, WeightsError
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+POOLINGS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+
+
+@dataclass(frozen=True)
+class Owner:
+    """How somebody else's LeNet is made and fed."""
+
+    activation: str = "relu"
+    pooling: str = "max"
+    inside: bool = True  # zeros of the normalised image; else black pixels before normalisation
+    mean: float = 0.5
+    std: float = 0.5
+    c5_convolution: bool = False
+    norm: bool = False
+
+    def net(self) -> nn.Sequential:
+        activation, pool = ACTIVATIONS[self.activation], POOLINGS[self.pooling]
+        norms = (nn.BatchNorm2d(6), nn.BatchNorm2d(16)) if self.norm else (nn.Identity(), nn.Identity())
+        c5 = [nn.Conv2d(16, 120, 5), nn.Flatten()] if self.c5_convolution else [nn.Flatten(), nn.Linear(400, 120)]
+        return nn.Sequential(
+            nn.Conv2d(1, 6, 5, padding=2 if self.inside else 0), norms[0], activation(), pool(2),
+            nn.Conv2d(6, 16, 5), norms[1], activation(), pool(2),
+            *c5, activation(), nn.Linear(120, 84), activation(), nn.Linear(84, 10),
+        )  # fmt: skip
+
+    def feed(self, pixels: np.ndarray) -> Tensor:
+        images = torch.tensor(pixels).float()
+        if not self.inside:
+            images = nn.functional.pad(images, (2, 2, 2, 2))
+        return (images / 255 - self.mean) / self.std
+
+
+def trained(owner: Owner, data: ImageData, seed: int = 0, steps: int = 120) -> nn.Sequential:
+    torch.manual_seed(seed)
+    net, labels = owner.net(), torch.tensor(data.train_labels)
+    images = owner.feed(data.train_pixels)
+    optimizer = torch.optim.Adam(net.parameters(), 2e-3 if owner.activation != "sigmoid" else 1e-2)
+    for _ in range(steps):
+        drawn = torch.randint(0, len(labels), (96,))
+        loss = nn.functional.cross_entropy(net(images[drawn]), labels[drawn])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return net.eval()
+
+
+def answers_of(imported: Imported, pixels: np.ndarray) -> np.ndarray:
+    opened = open_run(imported.run)
+    return torch_model(opened.net, opened.record.spec).logits(pixels)
+
+
+def check_answers(imported: Imported, owner: Owner, net: nn.Module, data: ImageData) -> None:
+    with torch.inference_mode():
+        theirs = net(owner.feed(data.test_pixels)).numpy()
+    ours = answers_of(imported, data.test_pixels)
+    assert (ours.argmax(1) == theirs.argmax(1)).mean() > 0.98, (owner, imported.variant)
+
+
+OWNERS = (
+    Owner(),
+    Owner("tanh", "average", c5_convolution=True, mean=0, std=1),
+    Owner("relu", "max", inside=False, mean=0, std=1 / 255, norm=True),
+)
+
+
+@pytest.mark.parametrize("owner", OWNERS, ids=str)
+def test_what_comes_out_answers_like_its_owners_net(owner: Owner, digits: ImageData, tmp_path: Path) -> None:
+    net = trained(owner, digits)
+    path = tmp_path / "theirs.pth"
+    torch.save({"net": net.state_dict(), "epoch": 3}, path)
+    try:
+        imported = import_weights(path, digits, out=tmp_path / "run")
+    except (GateError, UnclearWeightsError):
+        settled = Said(
+            owner.activation, owner.pooling, "inside" if owner.inside else "before", (owner.mean,), (owner.std,)
+        )
+        imported = import_weights(path, digits, said=settled, out=tmp_path / "run")
+    check_answers(imported, owner, net, digits)
+
+
+@pytest.mark.slow
+def test_500_nets_answer_like_their_owners_or_are_refused(digits: ImageData, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    outcomes = {"taken": 0, "refused": 0}
+    for number in range(500):
+        draw = generator.choice
+        mean, std = draw([(0.5, 0.5), (0.0, 1.0), (0.1307, 0.3081), (0.0, 1 / 255), digits.mean + digits.std])
+        owner = Owner(
+            str(draw(list(ACTIVATIONS))), str(draw(list(POOLINGS))), bool(draw([True, False])), float(mean), float(std),
+            bool(draw([True, False])), bool(draw([True, False])),
+        )  # fmt: skip
+        net = trained(owner, digits, seed=number)
+        path = tmp_path / "theirs.pth"
+        torch.save(net.state_dict(), path)
+        try:
+            imported = import_weights(path, digits, out=tmp_path / f"run-{number}")
+        except LenetEdgeError:
+            outcomes["refused"] += 1
+            continue
+        outcomes["taken"] += 1
+        check_answers(imported, owner, net, digits)
+    assert outcomes["taken"] > 250, outcomes
+
+
+@pytest.fixture(scope="module")
+def student(digits: ImageData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The commonest student's LeNet: ReLU, max pooling, padding in its convolution, no BatchNorm."""
+    path = tmp_path_factory.mktemp("student") / "lenet.pth"
+    torch.save(trained(Owner(), digits).state_dict(), path)
+    return path
+
+
+def test_a_recipe_of_another_activation_does_not_decide(student: Path, digits: ImageData, tmp_path: Path) -> None:
+    imported = import_weights(
+        student, digits, RECIPES["lenet5-classic"], Said(padding="inside", mean=(0.5,), std=(0.5,)), tmp_path / "run"
+    )
+    assert (imported.variant.config.activation, imported.variant.config.pooling) == ("relu", "max")
+    assert imported.finding is not None
+    assert imported.finding.best.accuracy >= least_accuracy(digits)
+
+
+def test_what_is_said_wrongly_is_stopped_and_the_right_options_are_named(
+    student: Path, digits: ImageData, tmp_path: Path
+) -> None:
+    said = Said(activation="sigmoid", pooling="average", mean=(0.5,), std=(0.5,))
+    with pytest.raises(GateError, match=r"--activation relu, --pooling max.*correct the options"):
+        import_weights(student, digits, said=said, out=tmp_path / "run")
+    taken = import_weights(student, digits, said=Said(**{**vars(said), "accept_accuracy": True}), out=tmp_path / "run")
+    assert taken.variant.config.activation == "sigmoid"
+
+
+def test_without_a_check_it_is_said_that_nothing_was_checked(
+    student: Path, digits: ImageData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imported = import_weights(student, digits, RECIPES["lenet5-classic"], Said(check=False), tmp_path / "run")
+    assert imported.finding is None
+    assert "nothing was checked" in capsys.readouterr().err
+    with pytest.raises(WeightsError, match="give --activation and --pooling, or --model"):
+        import_weights(student, digits, said=Said(check=False), out=tmp_path / "other")
+
+
+def test_untrained_weights_are_taken_as_said_with_a_warning(
+    digits: ImageData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    net = Owner("tanh", "average").net().eval()
+    torch.save(net.state_dict(), tmp_path / "random.pth")
+    said = Said(mean=(0.5,), std=(0.5,))
+    imported = import_weights(tmp_path / "random.pth", digits, RECIPES["lenet5-classic"], said, tmp_path / "run")
+    assert "look untrained" in capsys.readouterr().err
+    with torch.inference_mode():
+        theirs = net(Owner("tanh", "average").feed(digits.test_pixels[:50])).numpy()
+    np.testing.assert_allclose(answers_of(imported, digits.test_pixels[:50]), theirs, atol=1e-5)
+
+
+def test_classes_and_layers_that_do_not_fit_are_named(digits: ImageData, tmp_path: Path) -> None:
+    seven = [nn.Conv2d(1, 6, 5, padding=2), nn.Conv2d(6, 16, 5), nn.Linear(400, 7)]
+    torch.save(nn.Sequential(*seven).state_dict(), tmp_path / "seven.pth")
+    with pytest.raises(WeightsError, match="it gives 7 classes where digits has 10"):
+        import_weights(tmp_path / "seven.pth", digits)
+    torch.save({"attention.weight": torch.zeros(3, 8, 8), "b.weight": torch.zeros(10, 4)}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match="only convolutions, pooling and dense layers"):
+        import_weights(tmp_path / "other.pth", digits)
+
+
+def test_from_the_command_line(student: Path, cli: CommandLine) -> None:
+    result = cli(
+        "export",
+        student,
+        "--dataset",
+        "digits",
+        "--format",
+        "onnx",
+        "--mean",
+        "0.5",
+        "--std",
+        "0.5",
+        "--padding",
+        "inside",
+    )
+    assert result.exit_code in (0, 3), result.output  # 3: 599 images are few for the gate of accuracy
+    assert "the weights are taken as --activation relu, --pooling max" in result.stderr
