@@ -125,6 +125,7 @@ def verify(
     *,
     dataset: StrPath | None = None,
     max_drop_pp: float | None = None,
+    trust: bool = False,
     data_dir: StrPath | None = None,
 ) -> Verification:
     """Compare exported files (all those of the run where none are given) with the run's PyTorch model on the test set.
@@ -132,16 +133,17 @@ def verify(
     `verdicts` has a row for each file: accuracy, agreement, accuracy drop with its 95 % interval, McNemar's p. A file
     passes when the upper end of the interval is at most `max_drop_pp` percentage points (None: 0.3, more on small test
     sets). Without a run, the files' own is looked for; raises RunError where it is not here: then `examine` the file.
+    With `trust` files that can run code and were not exported on this machine are opened, in a child process.
     """
     from lenet_edge.evaluation.run_verification import verify as verified
     from lenet_edge.runs.exported import exported_files, run_of
 
     paths, folder = [Path(path) for path in files], _path(data_dir)
-    found = run_of(paths[0], folder) if paths and run is None else _opened(run, data_dir)
+    found = run_of(paths[0], folder, trust) if paths and run is None else _opened(run, data_dir)
     if found is None:
         raise RunError(f"the run that {paths[0]} was exported from is not here; name it, or call lenet_edge.examine")
     data = found.images(str(dataset) if dataset else None)
-    return verified(paths or exported_files(found.run), found, data, max_drop_pp, same_weights=run is None)
+    return verified(paths or exported_files(found.run), found, data, max_drop_pp, same_weights=run is None, trust=trust)
 
 
 def examine(file: StrPath, *, dataset: StrPath | None = None, data_dir: StrPath | None = None) -> Evidence:
@@ -160,19 +162,20 @@ def evaluate(
     *,
     dataset: StrPath | None = None,
     mistakes: int = 10,
+    trust: bool = False,
     data_dir: StrPath | None = None,
 ) -> Evaluation:
     """Score a run, or an exported file of any format, on a test set (its own where none is named).
 
     Accuracy with Wilson's 95 % interval, scores per class and their averages, AUC-ROC, log loss, confusion matrix, and
-    the most confident `mistakes`.
+    the most confident `mistakes`. `trust`: as in `verify`.
     """
     from lenet_edge.evaluation.evaluation import evaluate as evaluated
     from lenet_edge.evaluation.subjects import file_subject, is_file, run_subject
 
     data_name = None if dataset is None else str(dataset)
     if isinstance(model, str | Path) and is_file(Path(model)):
-        subject = file_subject(Path(model), data_name, _path(data_dir))
+        subject = file_subject(Path(model), data_name, _path(data_dir), trust)
     else:
         subject = run_subject(_opened(model, data_dir), data_name)
     name, format_name = subject.name, subject.format

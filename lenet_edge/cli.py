@@ -15,15 +15,18 @@ from lenet_edge.commands import (
     evaluate,
     export,
     info,
+    keygen,
     predict,
     quickstart,
     recipes,
     report,
     samples,
     serve,
+    sign,
     train,
     verify,
 )
+from lenet_edge_exporters.leftovers import scratch
 from lenet_edge_runtime.errors import LenetEdgeError
 from lenet_edge_runtime.printable import printable
 
@@ -54,7 +57,7 @@ class ErrorDoor(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; here, and not around the app, so that tests see what a user sees."""
         try:
-            with _printable_usage_errors():
+            with _printable_usage_errors(), scratch():
                 return super().invoke(ctx)
         except LenetEdgeError as error:
             _fail(str(error), error.exit_code)
@@ -114,6 +117,8 @@ for command in (
     predict,
     serve,
     info,
+    keygen,
+    sign,
 ):  # in the order of `--help`
     app.command(command.NAME)(command.run)
 

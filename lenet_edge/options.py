@@ -90,6 +90,12 @@ TimeLimitOption = Annotated[
         show_default=False,
     ),
 ]
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Open files that can run code and that others made, in a process of their own under limits."
+    ),
+]
 RunOption = Annotated[
     Path | None,
     typer.Option("--run", help="The run the files belong to; the latest finished one by default."),

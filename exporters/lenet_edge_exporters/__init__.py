@@ -5,6 +5,7 @@
 """
 
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel
-from lenet_edge_exporters.formats import FORMATS, Artifact, Format, export, open_file
+from lenet_edge_exporters.formats import FORMATS, Artifact, Format, export
+from lenet_edge_exporters.opening import open_file
 
 __all__ = ["FORMATS", "Artifact", "ExportJob", "Format", "LoadedModel", "export", "open_file"]

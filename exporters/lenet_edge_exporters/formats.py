@@ -14,14 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge_exporters import atomic, c, int8, onnx, ort, pt2, tflite, torchscript
+from lenet_edge_exporters import atomic, c, int8, onnx, ort, own_files, pt2, tflite, torchscript
 from lenet_edge_exporters.c import folder, wasm
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel, Measurement
-from lenet_edge_runtime import metadata, proof
-from lenet_edge_runtime.classifier import SPEC_MARK
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.reading import read_bytes
-from lenet_edge_runtime.sessions import read_model
 
 Content = bytes | Mapping[str, bytes]  # of a file, or of the files of a folder by their names
 Seal = Callable[[bytes, ExportJob, LoadedModel, Mapping[str, Any] | None], bytes]
@@ -43,6 +40,7 @@ class Format:
     seal: Seal | None = None  # adds card, known answers and seal, where the format can carry them
     seal_folder: FolderSeal | None = None  # the same for a folder, which has known answers from the first
     footprint: Callable[[Path, LoadedModel], Mapping[str, Any]] | None = None  # memory and work of one inference
+    carries_code: bool = False  # opening the file may run whatever its maker wrote into it
     files: tuple[str, ...] = ()  # names of a folder's files; whatever else lies in it is its user's
 
 
@@ -72,7 +70,7 @@ FORMATS = {
     for row in (
         Format(
             "torchscript", ".torchscript.pt", "TorchScript, traced and frozen (legacy)", "torchscript",
-            torchscript.export, torchscript.load, min_agreement=0.999, max_difference=1e-4,
+            torchscript.export, torchscript.load, min_agreement=0.999, max_difference=1e-4, carries_code=True,
         ),
         Format(
             "onnx", ".onnx", "ONNX, float32, preprocessing inside", "onnxruntime",
@@ -84,7 +82,7 @@ FORMATS = {
         ),
         Format(
             "pt2", ".pt2", "torch.export's archive, the successor of TorchScript", "pytorch",
-            pt2.export, pt2.load, min_agreement=0.999, max_difference=1e-4,
+            pt2.export, pt2.load, min_agreement=0.999, max_difference=1e-4, carries_code=True,
         ),
         Format(
             "ort", ".ort", "onnxruntime's own format, float32, for minimal builds", "onnxruntime",
@@ -97,12 +95,12 @@ FORMATS = {
         Format(
             "c", "-c", "a folder of C99 for microcontrollers and native apps, int8's answers bit for bit", "c",
             c.export, c.load, min_agreement=0.97, max_difference=None, footprint=c.footprint,
-            files=folder.TEMPLATES,
+            carries_code=True, files=folder.TEMPLATES,
         ),
         Format(
             "wasm", "-wasm", "the same C as WebAssembly for browsers and Node, with its loader", "node",
             wasm.export, wasm.load, min_agreement=0.97, max_difference=None, seal_folder=wasm.seal,
-            files=wasm.FILES,
+            carries_code=True, files=wasm.FILES,
         ),
     )
 }  # fmt: skip
@@ -135,6 +133,8 @@ def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.f
             content = row.seal(content, job, model, measurement.card)
         elif row.seal_folder and not isinstance(content, bytes):
             content = row.seal_folder(content, measurement.card)
+    if row.carries_code:
+        own_files.remember(sha256_of(content))
     if measurement.passed:
         written = path
         write_content(written, content)
@@ -246,31 +246,3 @@ def is_export(path: Path) -> bool:
     """Whether a path has a format's ending; of a folder, also whether one of the format's files is in it."""
     rows = [row for row in FORMATS.values() if path.name.endswith(row.suffix)]
     return any(not row.files or any((path / name).is_file() for name in row.files) for row in rows)
-
-
-def open_file(path: Path, threads: int = 1, *, verify: bool = True) -> tuple[str, LoadedModel]:
-    """Open an exported file of any format; return the format's name, as the file itself states it, and the model.
-
-    Raises ModelFileError for a file that is missing or, with `verify`, of a format that is sealed and has no seal, and
-    GateError for one whose seal is broken; neither is opened then.
-    """
-    if not path.exists():
-        raise ModelFileError(f"{path} does not exist: give the path of an exported model")
-    row = format_of(path)
-    if not path.is_dir():
-        read_model(path)  # whatever opens it by its path meets a regular file
-    if verify and row.seal:
-        _check_seal(path, read_model(path))
-    model = row.load(path, threads)
-    name = metadata.read(model.metadata, "format", metadata.text, row.name)
-    if name not in FORMATS:
-        raise ModelFileError(f"{path} says that its format is {name[:100]!r}, expected one of {', '.join(FORMATS)}")
-    return name, model
-
-
-def _check_seal(path: Path, content: bytes) -> None:
-    if SPEC_MARK not in content:
-        return  # not ours, which whoever opens it says
-    if proof.is_broken(content):
-        raise GateError(f"{path} {proof.BROKEN_SEAL}")
-    proof.check_seal(content, str(path))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge.artefacts import model_card
+from lenet_edge.artefacts import model_card, sbom
 from lenet_edge.artefacts.calibration import CalibrationDraws, Int8Plan, draw, repeat_calibration
 from lenet_edge.artefacts.layer_selection import LayerDamage, Selection, layer_sensitivity, select_layers
 from lenet_edge.artefacts.plots import draw_selection
@@ -16,7 +16,7 @@ from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.comparison import card_of, compare, default_max_drop
 from lenet_edge.networks.models import deployed_parameters
 from lenet_edge.runs.opened import OpenedRun
-from lenet_edge_exporters import ExportJob, export, formats
+from lenet_edge_exporters import ExportJob, export, formats, manifest
 from lenet_edge_exporters.export_job import DEFAULT_OPSET, Int8Options, LoadedModel, LogitType, Measurement
 from lenet_edge_exporters.formats import Artifact
 from lenet_edge_runtime.sessions import sha256_of
@@ -56,11 +56,13 @@ def export_run(
     int8: Int8Plan | None = None,
     input_type: InputType = "uint8",
     tflite_logits: LogitType = "int8",
+    bill: bool = False,
 ) -> ExportReport:
     """Export a finished run into `out` (the run's own export folder by default): one file a format and a model card.
 
     A file whose accuracy drop on the test set may exceed `max_drop_pp` (None: `default_max_drop`) is rejected.
-    With `input_type` "float32" the files take normalised images (`lenet_edge_runtime.images.normalise`).
+    With `input_type` "float32" the files take normalised images (`lenet_edge_runtime.images.normalise`). With `bill` a
+    bill of materials is written, too (`sbom.py`).
     """
     record, data = opened.record, opened.data
     plan = int8 or Int8Plan()
@@ -85,7 +87,21 @@ def export_run(
     rejected_int8 = any(item.format == "int8" and not item.passed for item in artifacts)
     sensitivity = layer_sensitivity(job, *validation) if rejected_int8 else None
     card = model_card.write(folder, record, artifacts, input_type)
+    written = [card, *written_files(artifacts)]
+    if bill:
+        weights = str(job.provenance["weights_sha256"])
+        written.append(sbom.write(folder / f"{stem}{sbom.SUFFIX}", record, artifacts, weights))
+    manifest.add(opened.run.folder if out is None else out, written)
     return ExportReport(opened.run.name, artifacts, card, selection, draws, sensitivity)
+
+
+def written_files(artifacts: list[Artifact]) -> list[Path]:
+    """The artifacts' files: of a folder those that its format writes, not what its user keeps there."""
+    return [
+        path
+        for item in artifacts
+        for path in ([item.path / name for name in formats.FORMATS[item.format].files] or [item.path])
+    ]
 
 
 def measurement_on(

@@ -203,7 +203,7 @@ def _write(
     with create_run(out, f"{found.name}-{data.name}-imported") as run:
         checkpoints.save_weights(run.weights_path, net)
         run.remember_data(data)
-        run.write(record)
+        run.write_listed(record)
     return run
 
 

@@ -62,7 +62,7 @@ def run_of(
     with create_run(out, f"{recipe.name}-{data.name}-imported") as run:
         checkpoints.save_weights(run.weights_path, net)
         run.remember_data(data)
-        run.write(record)
+        run.write_listed(record)
     return run
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_edge import console
 from lenet_edge.bench.memory import measure_memory
 from lenet_edge.evaluation.foreign_accuracy import FORMAT as FOREIGN
 from lenet_edge.runs.exported import PYTORCH, exported_files, run_of
@@ -17,6 +18,7 @@ from lenet_edge.runs.run import Run
 from lenet_edge_exporters import FORMATS, open_file
 from lenet_edge_exporters.export_job import LoadedModel
 from lenet_edge_exporters.formats import format_of, read_content, sha256_of, size_of
+from lenet_edge_exporters.opening import is_own
 from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.foreign_classifier import ForeignClassifier, time_calls
@@ -86,6 +88,8 @@ def bench(
     GateError where one differs from PyTorch's by more than its format allows. Without a run there is no PyTorch to
     time (and none is imported); the answers are then compared with those that the files themselves carry.
     """
+    for path in files:
+        check_own(path)
     kinds = {str(path): open_file(path)[0] for path in files}
     models: dict[str, Path | Run] = ({} if run is None else {PYTORCH: run}) | {str(path): path for path in files}
     rows: list[BenchRow] = []
@@ -114,13 +118,23 @@ def contenders(
     Without files, all those of the run, or of the latest. The run is None where it is not here or torch is not
     installed; only files that onnxruntime runs are taken then, with the images that they carry.
     """
+    for path in files or []:
+        check_own(path)
     found = run_of(files[0], data_dir) if files and run is None else find_run(run, data_dir=data_dir)
-    chosen = list(files) if files else timeable(exported_files(found.run))  # type: ignore[union-attr]  # find_run found one
+    chosen = list(files) if files else timeable(_own_files(exported_files(found.run)))  # type: ignore[union-attr]  # find_run found one
     if found is not None and find_spec("torch"):
         return found.run, chosen, found.data.test_pixels[:1000]
     if not files:
         chosen = [path for path in chosen if format_of(path).backend == "onnxruntime"]
     return None, chosen, known_images(chosen)
+
+
+def _own_files(files: list[Path]) -> list[Path]:
+    """Without the files of others that can carry code; says on stderr which those are."""
+    for path in files:
+        if not is_own(path):
+            console.say(f"left out: {path} can run any code and was not exported on this machine; export it here")
+    return [path for path in files if is_own(path)]
 
 
 def timeable(files: Sequence[Path]) -> list[Path]:
@@ -164,11 +178,21 @@ def describe_bench_host() -> dict[str, Any]:
     return describe_host(PACKAGES)
 
 
+def check_own(path: Path) -> None:
+    """Raise ModelFileError for a file that can carry code and was not exported on this machine."""
+    if not is_own(path):
+        raise ModelFileError(
+            f"{path} was not exported on this machine and can run any code as it is opened; in a process of its own "
+            f"(verify --trust) its time means nothing: export it here to time it"
+        )
+
+
 def open_call(path: Path, images: NDArray[np.uint8], threads: int, api: Api) -> Callable[[], object]:
     """Open an exported file and return its bare call on `images`; `api` is onnxruntime's, other backends have one.
 
     Raises ModelFileError for a file that is run in another process.
     """
+    check_own(path)
     if not timeable([path]):
         raise ModelFileError(
             f"{path} is run by Node in a process of its own, whose start is all that could be timed here; "

@@ -3,10 +3,11 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lenet_edge.bench.measuring import BenchPlan, BenchRow
 from lenet_edge_exporters import atomic
+from lenet_edge_runtime import records
 from lenet_edge_runtime.errors import ResultsError
 from lenet_edge_runtime.host import HARDWARE, is_busy
 from lenet_edge_runtime.latency import Ratio, unpaired_ratio
@@ -36,21 +37,41 @@ class BenchResults:
     def read(cls, path: Path) -> "BenchResults":
         """Read what `write` wrote; raise ResultsError for anything else."""
         try:
-            document = json.loads(read_text(path))
-            if document["schema"] != SCHEMA:
-                raise ValueError(f"its schema is {document['schema']!r}")
-            return cls(
-                document["host"], BenchPlan(**document["method"]), [BenchRow.from_json(r) for r in document["rows"]]
-            )
+            document = records.from_fields(_Document, records.parse(read_text(path)), extra=True)
+            return cls(asdict(document.host), document.method, document.rows)
         except FileNotFoundError:
             raise ResultsError(f"{path} does not exist: write one by 'lenet-edge bench --out {path}'") from None
         except OSError as error:
             raise ResultsError(f"{path} cannot be read ({error.strerror}): give a file that --out wrote") from None
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except ValueError as error:
             raise ResultsError(
-                f"{path} is not the results of a measurement ({type(error).__name__}: {error}); "
-                f"write one by 'lenet-edge bench --out {path}'"
+                f"{path} is not the results of a measurement ({error}); write one by 'lenet-edge bench --out {path}'"
             ) from None
+
+
+@dataclass(frozen=True)
+class _Host:
+    """The machine, as `describe_host` tells of it."""
+
+    cpu: str
+    instruction_sets: list[str]
+    cores: int | None
+    cores_usable: int | None
+    virtual: bool | None
+    governor: str | None
+    load_1min: float | None
+    system: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Document:
+    """What `BenchResults.write` writes."""
+
+    schema: Literal["lenet-edge bench 1"]
+    host: _Host
+    method: BenchPlan
+    rows: list[BenchRow]
 
 
 @dataclass(frozen=True)

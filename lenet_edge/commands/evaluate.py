@@ -15,6 +15,7 @@ from lenet_edge.options import (
     NetOption,
     StdOption,
     TimeLimitOption,
+    TrustOption,
     open_foreign,
 )
 
@@ -38,6 +39,7 @@ def run(
     mean: MeanOption = None,
     std: StdOption = None,
     time_limit: TimeLimitOption = None,
+    trust: TrustOption = False,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,7 +60,7 @@ def run(
     if foreign := open_foreign([model] if model else [], labels, mean, std, time_limit):
         subject = _foreign_subject(foreign[0], dataset, data_dir)
     elif model is not None and is_file(model):
-        subject = file_subject(model, dataset, data_dir)
+        subject = file_subject(model, dataset, data_dir, trust)
     else:
         subject = run_subject(find_run(model, data_dir=data_dir), dataset)
     result = evaluate(

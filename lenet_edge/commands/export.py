@@ -26,6 +26,7 @@ from lenet_edge.commands.export_options import (
     PaddingOption,
     PoolingOption,
     RunArgument,
+    SbomOption,
     TfliteLogitsOption,
     WebOption,
     WeightsDatasetOption,
@@ -41,15 +42,16 @@ from lenet_edge.commands.export_options import (
 from lenet_edge.commands.export_tables import print_report
 from lenet_edge.commands.verify import why_it_failed
 from lenet_edge.networks.recipes import find_recipe, own_recipe
-from lenet_edge.options import DataDirOption, JsonOption, MaxDropOption, NetOption
+from lenet_edge.options import DataDirOption, JsonOption, MaxDropOption, NetOption, TrustOption
 from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, engine_for
 from lenet_edge_exporters.export_job import (
     CALIBRATION_IMAGES,
     DEFAULT_OPSET,
 )
+from lenet_edge_exporters.opening import check_trust
 
 NAME = "export"
-OF_A_PAGE = ("run", "--web", "--engine", "--cdn", "--json")  # what goes with an exported file and --web
+OF_A_PAGE = ("run", "--web", "--engine", "--cdn", "--trust", "--json")  # what goes with an exported file and --web
 
 
 def run(
@@ -82,6 +84,8 @@ def run(
     web: WebOption = None,
     engine: EngineOption = None,
     cdn: CdnOption = None,
+    sbom: SbomOption = False,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Export a run to files, each checked as it is written.
@@ -94,6 +98,7 @@ def run(
     shown = ENGINES[engine or DEFAULT_ENGINE]
     if web and run and engine_for(run):
         _refuse_what_exports(context, run)
+        check_trust(run, trust)
         _say_page(_write_page(run, web, shown.name, cdn), as_json)
         return
     names = chosen_formats(formats, (["int8"] if int8 else []) + ([shown.format] if web else []))
@@ -105,7 +110,10 @@ def run(
     else:
         said = weights_said(run, model, dataset, mean, std, activation, pooling, padding, check, accept_accuracy)
     from lenet_edge.artefacts.exporting import export_run
+    from lenet_edge.artefacts.sbom import check_installed
 
+    if sbom:
+        check_installed()
     if net and dataset:
         found = _own_run(net, weights, dataset, data_dir, mean, std)
     else:
@@ -120,6 +128,7 @@ def run(
             max_drop_pp=max_drop,
             input_type=input_type,
             tflite_logits=tflite_logits,
+            bill=sbom,
         )
     fit_to_show = [item.path for item in report.artifacts if item.format == shown.format and item.passed]
     page = _write_page(fit_to_show[0], web, shown.name, cdn) if web and fit_to_show else None

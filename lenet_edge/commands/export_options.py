@@ -113,6 +113,10 @@ AcceptAccuracyOption = Annotated[
     bool, typer.Option("--accept-accuracy", help="Take given weights however few training images they recognise.")
 ]
 
+SbomOption = Annotated[
+    bool, typer.Option("--sbom", help="Write a bill of materials too (CycloneDX 1.6, needs the extra sbom).")
+]
+
 # --- the web page
 
 WebOption = Annotated[

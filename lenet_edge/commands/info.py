@@ -13,7 +13,7 @@ from lenet_edge_runtime.printable import printable
 from lenet_edge_runtime.spec import PREFIX
 
 NAME = "info"
-SHOWN_APART = ("known_answers", "card", "labels", "sha256")  # long, or in a line of their own
+SHOWN_APART = ("known_answers", "card", "labels", "sha256", "signature")  # long, or in a line of their own
 
 
 def run(
@@ -35,9 +35,11 @@ def run(
 
 def describe(path: Path) -> dict[str, Any]:
     """What `info --json` prints; `metadata` is empty for a file that is not ours."""
+    from lenet_edge_exporters import manifest
     from lenet_edge_runtime.errors import ModelFileError
     from lenet_edge_runtime.sessions import read_model
 
+    manifest.check(path)
     content = read_model(path)
     try:
         return {"path": str(path), "bytes": len(content), **_described(content)}
@@ -46,7 +48,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _described(content: bytes) -> dict[str, Any]:
-    from lenet_edge_runtime import onnx_file, proof, tflite_file
+    from lenet_edge_runtime import onnx_file, proof, signing, tflite_file
 
     is_tflite = tflite_file.is_tflite(content)
     texts = tflite_file.metadata_of(content) if is_tflite else onnx_file.metadata_of(content)
@@ -55,9 +57,11 @@ def _described(content: bytes) -> dict[str, Any]:
         for key, text in texts.items()
         if key.startswith(PREFIX) and key != proof.KNOWN_ANSWERS
     }
+    signature = None if is_tflite else signing.split(content)[1]
     answers = texts.get(proof.KNOWN_ANSWERS)
     return {
         "sealed": proof.is_sealed(content) if proof.SEAL in texts else None,
+        "signed_by": signature.fingerprint if signature else None,
         "known_answers": len(proof.KnownAnswers.from_json(answers).pixels) if answers else 0,
         **(asdict(tflite_file.summarise(content)) if is_tflite else _onnx_graph(content)),
         "metadata": metadata,
@@ -92,9 +96,11 @@ def _print(document: dict[str, Any]) -> None:
     metadata = document["metadata"]
     opsets = document.get("opsets") or {"TFLite schema": document["schema_version"]}
     seal = {True: "whole", False: "BROKEN: the file was changed after it was written", None: "none"}[document["sealed"]]
+    signer = document["signed_by"]
     lines = [
         ["size", f"{document['bytes']:,} bytes, {document['initializer_bytes']:,} of them weights"],
         ["seal", f"{seal}; {document['known_answers']} known answers"],
+        ["signature", f"by {signer} (verify --public-key checks it)" if signer else "none"],
         ["operator set", ", ".join(f"{domain} {version}" for domain, version in opsets.items())],
         ["operators", ", ".join(f"{count} {name}" for name, count in document["operators"].items())],
         ["weights' SHA-256", document["initializers_sha256"]],

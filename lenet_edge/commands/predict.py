@@ -67,9 +67,11 @@ def run(
             raise typer.BadParameter(f"{option} is {', '.join(allowed)}, got {value!r}")
     as_lines = _format(answers, out, as_json)
     from lenet_edge.predicting.image_stream import classify_files, find_images
+    from lenet_edge_exporters import manifest
     from lenet_edge_runtime import Classifier
 
     model, names = _model_and_images(paths)
+    manifest.check(model)
     foreign = open_foreign([model], labels, mean, std, time_limit)
     classifier = foreign[0] if foreign else Classifier(model, verify=verify)
     batch = foreign[0].batch if foreign else BATCH

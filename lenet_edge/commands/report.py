@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lenet_edge import console
-from lenet_edge.options import DataDirOption, JsonOption, NetOption
+from lenet_edge.options import DataDirOption, JsonOption, NetOption, TrustOption
 
 NAME = "report"
 
@@ -20,6 +20,7 @@ def run(
     rounds: Annotated[int, typer.Option(min=2, help="Rounds of timing, each with fresh sessions.")] = 10,
     calls: Annotated[int, typer.Option(min=1, help="Timed calls per round.")] = 100,
     net: NetOption = None,
+    trust: TrustOption = False,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,7 +42,7 @@ def run(
     found = find_run(run, data_dir=data_dir)
     folder = found.run.folder
     path = out or folder / "report.html"
-    findings = gather(found, BenchPlan(rounds=rounds, calls=calls) if latency else None)
+    findings = gather(found, BenchPlan(rounds=rounds, calls=calls) if latency else None, trust=trust)
     page.write(findings, path)
     if findings.verification is None:
         console.say("the run has no exported files: 'lenet-edge export --int8' writes them, then report again")

@@ -18,6 +18,7 @@ from lenet_edge.options import (
     RunOption,
     StdOption,
     TimeLimitOption,
+    TrustOption,
     open_foreign,
 )
 
@@ -37,6 +38,11 @@ def run(
     mean: MeanOption = None,
     std: StdOption = None,
     time_limit: TimeLimitOption = None,
+    trust: TrustOption = False,
+    public_key: Annotated[
+        Path | None,
+        typer.Option(help="Check first that this key (KEY.pub of keygen) signed the files or the run, or exit 3."),
+    ] = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,18 +61,21 @@ def run(
     if foreign := open_foreign(files or [], labels, mean, std, time_limit):
         if run is not None or max_drop is not None:
             raise typer.BadParameter("--run and --max-drop compare with a run's model: another tool's file has none")
+        if public_key is not None:
+            raise typer.BadParameter("--public-key is for files of lenet-edge: another tool's file is not signed by it")
         _verify_foreign(foreign, dataset, data_dir, as_json)
         return
-    found = _run_to_compare_with(files, run, data_dir)
+    signatures = _check_signatures(files, run, public_key, data_dir)
+    found = _run_to_compare_with(files, run, data_dir, trust)
     if found is None:
-        passed = _verify_alone(files or [], dataset, data_dir, max_drop, as_json)
+        passed = _verify_alone(files or [], dataset, data_dir, max_drop, as_json, signatures)
     else:
-        passed = _verify_against(found, files, dataset, max_drop, run is None, as_json)
+        passed = _verify_against(found, files, dataset, max_drop, run is None, trust, as_json, signatures)
     if not passed:
         raise typer.Exit(3)
 
 
-def _run_to_compare_with(files: list[Path] | None, run: Path | None, data_dir: Path | None) -> Any:
+def _run_to_compare_with(files: list[Path] | None, run: Path | None, data_dir: Path | None, trust: bool) -> Any:
     """The run whose PyTorch model the files are compared with; None where it is not here, or torch is not."""
     from importlib.util import find_spec
 
@@ -76,11 +85,16 @@ def _run_to_compare_with(files: list[Path] | None, run: Path | None, data_dir: P
 
     if run is not None or not files:
         return find_run(run, data_dir=data_dir)
-    return run_of(files[0], data_dir) if find_spec("torch") and not is_damaged(files[0]) else None
+    return run_of(files[0], data_dir, trust) if find_spec("torch") and not is_damaged(files[0]) else None
 
 
 def _verify_alone(
-    files: list[Path], dataset: str | None, data_dir: Path | None, max_drop: float | None, as_json: bool
+    files: list[Path],
+    dataset: str | None,
+    data_dir: Path | None,
+    max_drop: float | None,
+    as_json: bool,
+    signatures: Any,
 ) -> bool:
     if max_drop is not None and dataset is None:
         raise typer.BadParameter("--max-drop needs images: the run of these files is not here, so give --dataset")
@@ -90,7 +104,7 @@ def _verify_alone(
     found = [examine(path, data, max_drop) for path in files]
     passed = all(item.passed for item in found)
     if as_json:
-        console.print_json({"passed": passed, "reference": None, "models": found})
+        console.print_json({"passed": passed, "reference": None, "models": found, **signatures})
     else:
         _print_evidence(found)
     return passed
@@ -127,7 +141,9 @@ def _verify_against(
     dataset: str | None,
     max_drop: float | None,
     same_weights: bool,
+    trust: bool,
     as_json: bool,
+    signatures: dict[str, Any],
 ) -> bool:
     from lenet_edge.evaluation.run_verification import verify
     from lenet_edge.runs.exported import exported_files
@@ -135,12 +151,39 @@ def _verify_against(
     data = found.images(dataset)
     if data.md5s != found.record.data_md5s:
         console.say(f"{data.name} is not what {found.run.folder} was trained on: files are compared with PyTorch on it")
-    result = verify(files or exported_files(found.run), found, data, max_drop, same_weights=same_weights)
+    if not files:
+        _check_manifest(found.run)
+    result = verify(files or exported_files(found.run), found, data, max_drop, same_weights=same_weights, trust=trust)
     if as_json:
-        console.print_json(as_document(result))
+        console.print_json(as_document(result) | signatures)
     else:
         print_verification(result)
     return bool(result.passed)
+
+
+def _check_signatures(
+    files: list[Path] | None, run: Path | None, public_key: Path | None, data_dir: Path | None
+) -> dict[str, Any]:
+    """Who signed the files, or the run, as part of the JSON document; nothing of them is opened before."""
+    if public_key is None:
+        return {}
+    from lenet_edge.artefacts.signing import check
+    from lenet_edge.runs.finding import find_run
+
+    found = [check(path, public_key) for path in files or [find_run(run, data_dir=data_dir).run.folder]]
+    for item in found:
+        console.say(f"{item.path}: signed by {item.fingerprint}")
+    return {"signatures": found}
+
+
+def _check_manifest(run: Any) -> None:
+    """Compare all files of a run with its manifest, those too that no format opens."""
+    from lenet_edge_exporters import manifest
+
+    if not manifest.read(run.folder):
+        console.say(f"{run.folder} has no manifest of its files; 'lenet-edge export' writes one")
+    for name in manifest.check_all(run.folder):
+        console.say(f"{run.folder}/{name} is in the manifest and not there any more")
 
 
 def _print_evidence(found: list[Any]) -> None:

@@ -158,11 +158,11 @@ def most_frequent_confusions(result: Evaluation) -> list[tuple[str, str, int]]:
     return sorted(found, key=lambda item: -item[2])
 
 
-def open_model(path: Path) -> tuple[str, LoadedModel, ModelSpec]:
+def open_model(path: Path, trust: bool = False) -> tuple[str, LoadedModel, ModelSpec]:
     """An exported file of any format: the format's name, the model, and what the file says of itself."""
     from lenet_edge_exporters import open_file
 
-    format_name, model = open_file(path)
+    format_name, model = open_file(path, trust=trust)
     try:
         return format_name, model, ModelSpec.from_metadata(model.metadata)
     except ModelFileError as error:

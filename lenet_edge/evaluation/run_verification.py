@@ -34,16 +34,23 @@ class Verification:
 
 
 def verify(
-    files: list[Path], opened: OpenedRun, data: ImageData, max_drop_pp: float | None, *, same_weights: bool
+    files: list[Path],
+    opened: OpenedRun,
+    data: ImageData,
+    max_drop_pp: float | None,
+    *,
+    same_weights: bool,
+    trust: bool = False,
 ) -> Verification:
     """Compare each file with the run's PyTorch model (`OpenedRun.float_model`) on the whole test set.
 
     A file passes when the upper end of the 95 % interval of its accuracy drop is at most `max_drop_pp` (None: see
     `default_max_drop`). With `same_weights` a file exported from other weights than the run's raises ModelFileError.
+    `trust`: see `lenet_edge_exporters.open_file`.
     """
     run, spec = opened.run, opened.record.spec
     check_data(data, spec)
-    models = [(path, *open_file(path)) for path in files]
+    models = [(path, *open_file(path, trust=trust)) for path in files]
     labels = data.test_labels
     for path, _, model in models:
         _check_contract(path, model, spec, sha256_of(run.weights_path) if same_weights else None)

@@ -37,13 +37,14 @@ def run_subject(opened: OpenedRun, dataset: str | None = None) -> Subject:
     return Subject(str(opened.run.folder), PYTORCH, opened.model, opened.record.spec, opened.images(dataset))
 
 
-def file_subject(path: Path, dataset: str | None = None, data_dir: Path | None = None) -> Subject:
+def file_subject(path: Path, dataset: str | None = None, data_dir: Path | None = None, trust: bool = False) -> Subject:
     """An exported file of any format, on the data that it was made from or on others.
 
     Raises DataError where the file does not say which data that is, or where they are not the same any more.
+    `trust`: see `lenet_edge_exporters.open_file`.
     """
-    format_name, model, spec = open_model(path)
-    data = load_for(spec, dataset, data_dir) if dataset else _own_data(path, model, data_dir)
+    format_name, model, spec = open_model(path, trust)
+    data = load_for(spec, dataset, data_dir) if dataset else _own_data(path, model, data_dir, trust)
     return Subject(str(path), format_name, model, spec, data)
 
 
@@ -52,10 +53,10 @@ def is_file(path: Path) -> bool:
     return path.is_file() or (is_export(path) and not (path / "run.json").is_file())
 
 
-def _own_data(path: Path, model: LoadedModel, data_dir: Path | None) -> ImageData:
+def _own_data(path: Path, model: LoadedModel, data_dir: Path | None, trust: bool) -> ImageData:
     """The data that a file was trained on: its run's where that is here, else what its metadata names."""
     stated = metadata.read_optional(model.metadata, "dataset", metadata.text)
-    found = run_of(path)
+    found = run_of(path, trust=trust)
     wanted = found.run.dataset_argument(found.record) if found else stated
     form = found.run.image_form(found.record) if found else None
     if wanted is None or (found is None and wanted not in DATASETS):

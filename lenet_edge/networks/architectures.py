@@ -1,9 +1,16 @@
 """What a network is made of, as data: LeNet-5, convolutional nets, and nets from elsewhere. Knows no torch."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from lenet_edge_runtime.records import Sized, Within
 
 Activation = Literal["relu", "tanh"]
+Share = Annotated[float, Within(0, 1)]
+Channels = Annotated[int, Within(1, 3)]  # of images
+Side = Annotated[int, Within(1, 1024)]  # of a padded image, in pixels
+Classes = Annotated[int, Within(2, 10_000)]
+Width = Annotated[int, Within(1, 16_384)]  # of a layer
 
 
 @dataclass(frozen=True)
@@ -13,10 +20,10 @@ class LeNetConfig:
     activation: Activation
     pooling: Literal["max", "average"]
     batch_norm: bool = False  # after every layer but the last; folded into its layer when exported
-    dropout: float = 0.0  # after the dense layers but the last
-    channels: int = 1
-    size: int = 32  # of the padded image
-    classes: int = 10
+    dropout: Share = 0.0  # after the dense layers but the last
+    channels: Channels = 1
+    size: Side = 32  # of the padded image
+    classes: Classes = 10
     norm_convolutions: bool = True  # False: batch_norm means the dense layers alone
     connections: Literal["full", "partial"] = "full"  # of C3: partial is Table I of LeCun et al. 1998
     architecture: Literal["lenet5"] = "lenet5"
@@ -26,9 +33,9 @@ class LeNetConfig:
 class Convolution:
     """A 3x3 convolution that keeps the size, ReLU, and max pooling if any."""
 
-    channels: int
-    pool: int = 0  # width of the pooling window; 0: none
-    stride: int = 2  # of the pooling
+    channels: Width
+    pool: Annotated[int, Within(0, 64)] = 0  # width of the pooling window; 0: none
+    stride: Annotated[int, Within(1, 64)] = 2  # of the pooling
 
 
 @dataclass(frozen=True)
@@ -38,13 +45,13 @@ class ConvNetConfig:
     The first convolution's zero padding is the recipe's: black pixels around the raw image, not normalised grey.
     """
 
-    convolutions: tuple[Convolution, ...]
-    dense: tuple[int, ...]  # widths of the layers between the convolutions and the output
+    convolutions: Annotated[tuple[Convolution, ...], Sized(1, 16)]
+    dense: Annotated[tuple[Width, ...], Sized(0, 16)]  # widths of the layers between the convolutions and the output
     batch_norm: bool = False  # after every layer but the last; folded into its layer when exported
-    dropout: float = 0.0  # of the flattened maps
-    channels: int = 1
-    size: int = 30  # of the padded image
-    classes: int = 10
+    dropout: Share = 0.0  # of the flattened maps
+    channels: Channels = 1
+    size: Side = 30  # of the padded image
+    classes: Classes = 10
     architecture: Literal["convnet"] = "convnet"
 
 
@@ -52,10 +59,10 @@ class ConvNetConfig:
 class OwnNetConfig:
     """A network of the user's own program (`networks.own`), which nothing imports because a record names it."""
 
-    program: str  # module:callable, or file.py:callable without the file's folder
-    channels: int = 1
-    size: int = 28
-    classes: int = 10
+    program: Annotated[str, Sized(1, 1000)]  # module:callable, or file.py:callable without the file's folder
+    channels: Channels = 1
+    size: Side = 28
+    classes: Classes = 10
     architecture: Literal["own"] = "own"
 
 
@@ -67,11 +74,11 @@ IMPORTED_ACTIVATIONS: tuple[ImportedActivation, ...] = get_args(ImportedActivati
 class ImportedConvolution:
     """A square convolution of stride 1, and the pooling behind it; its padding are zeros of the normalised image."""
 
-    channels: int
-    kernel: int
-    padding: int = 0
-    pool: int = 0  # width of the pooling window; 0: none
-    stride: int = 2  # of the pooling
+    channels: Width
+    kernel: Annotated[int, Within(1, 64)]
+    padding: Annotated[int, Within(0, 64)] = 0
+    pool: Annotated[int, Within(0, 64)] = 0  # width of the pooling window; 0: none
+    stride: Annotated[int, Within(1, 64)] = 2  # of the pooling
     bias: bool = True
     batch_norm: bool = False
 
@@ -80,7 +87,7 @@ class ImportedConvolution:
 class ImportedDense:
     """A dense layer; the last one gives the logits and has no activation."""
 
-    width: int
+    width: Width
     bias: bool = True
     batch_norm: bool = False
 
@@ -89,31 +96,17 @@ class ImportedDense:
 class ImportedNetConfig:
     """What weights from elsewhere turned out to belong to: convolutions, then dense layers, one activation."""
 
-    convolutions: tuple[ImportedConvolution, ...]
-    dense: tuple[ImportedDense, ...]
+    convolutions: Annotated[tuple[ImportedConvolution, ...], Sized(0, 16)]
+    dense: Annotated[tuple[ImportedDense, ...], Sized(1, 16)]
     activation: ImportedActivation
     pooling: Literal["max", "average"] = "max"
     pool_first: bool = False  # pooling before the activation: with average pooling another net
     norm_last: bool = False  # BatchNorm behind the activation instead of before it
-    resized: int = 0  # side to which the image is scaled first (bilinear); 0: it is taken as it is
-    channels: int = 1
-    size: int = 28  # of the image that the net takes, with what was padded around it before normalisation
-    classes: int = 10
+    resized: Annotated[int, Within(0, 1024)] = 0  # side that the image is scaled to first (bilinear); 0: none
+    channels: Channels = 1
+    size: Side = 28  # of the image that the net takes, with what was padded around it before normalisation
+    classes: Classes = 10
     architecture: Literal["imported"] = "imported"
 
 
 ModelConfig = LeNetConfig | ConvNetConfig | OwnNetConfig | ImportedNetConfig
-
-
-def config_from_fields(values: dict[str, Any]) -> ModelConfig:
-    """From the JSON object of a record; one that names no architecture is an older one of LeNet-5."""
-    if values.get("architecture", "lenet5") == "lenet5":
-        return LeNetConfig(**values)
-    if values["architecture"] == "own":
-        return OwnNetConfig(**values)
-    if values["architecture"] == "imported":
-        layers = tuple(ImportedConvolution(**item) for item in values["convolutions"])
-        dense = tuple(ImportedDense(**item) for item in values["dense"])
-        return ImportedNetConfig(**{**values, "convolutions": layers, "dense": dense})
-    convolutions = tuple(Convolution(**item) for item in values["convolutions"])
-    return ConvNetConfig(**{**values, "convolutions": convolutions, "dense": tuple(values["dense"])})

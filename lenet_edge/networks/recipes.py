@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from lenet_edge.networks.architectures import (
     ConvNetConfig,
@@ -10,46 +10,49 @@ from lenet_edge.networks.architectures import (
     LeNetConfig,
     ModelConfig,
     OwnNetConfig,
-    config_from_fields,
+    Share,
 )
 from lenet_edge_runtime.errors import LenetEdgeError
+from lenet_edge_runtime.records import FileName, Within
+
+Rate = Annotated[float, Within(0, 1e6)]
+Steps = Annotated[int, Within(0, 10**9)]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A network and its training. The data's own traits (what may be augmented) are in the table of data sets."""
 
-    name: str
+    name: Annotated[str, FileName()]
     summary: str
     source: str
     model: ModelConfig
-    epochs: int
-    learning_rate: float  # the peak, of a cosine warm-up and a cosine decay to zero; or the constant
-    batch_size: int = 128
-    momentum: float = 0.9  # of SGD; Adam has torch's defaults, 0.9 and 0.999
+    epochs: Annotated[int, Within(1, 1_000_000)]
+    learning_rate: Annotated[
+        float, Within(0, 1e6)
+    ]  # the peak, of a cosine warm-up and a cosine decay to zero; or the constant
+    batch_size: Annotated[int, Within(1, 2**20)] = 128
+    momentum: Share = 0.9  # of SGD; Adam has torch's defaults, 0.9 and 0.999
     nesterov: bool = True
-    weight_decay: float = 0.0  # of weights alone, not of biases and BatchNorm
-    label_smoothing: float = 0.0
-    warmup: float = 0.2  # share of all steps
-    average_decay: float = 0.0  # of the exponential moving average that becomes the final weights; 0: none
+    weight_decay: Annotated[float, Within(0, 1e3)] = 0.0  # of weights alone, not of biases and BatchNorm
+    label_smoothing: Share = 0.0
+    warmup: Share = 0.2  # share of all steps
+    average_decay: Share = 0.0  # of the exponential moving average that becomes the final weights; 0: none
     augment: bool = True
-    padding: int = 2  # 28 x 28 becomes LeNet's 32 x 32
-    minimum_steps: int = 1000  # a set of a few hundred images needs more passes than one of 55,000
+    padding: Annotated[int, Within(0, 256)] = 2  # 28 x 28 becomes LeNet's 32 x 32
+    minimum_steps: Annotated[int, Within(0, 10**9)] = (
+        1000  # a set of a few hundred images needs more passes than one of 55,000
+    )
     optimizer: Literal["sgd", "adam"] = "sgd"
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
-    made_for: str = "mnist"  # the data set it is trained on where none is named
+    made_for: Annotated[str, FileName()] = "mnist"  # the data set it is trained on where none is named
     vertical_flip: bool = False  # also augment by turning images upside down, half of the time
-    jitter: float = 0.0  # also augment brightness and contrast, by up to this share
+    jitter: Share = 0.0  # also augment brightness and contrast, by up to this share
     normalisation: tuple[float, float] | None = None  # mean and std in place of the data's own
     class_weights: Literal["none", "balanced"] = "none"  # of the loss; balanced: the rarer a class, the heavier
-    patience: int | None = None  # epochs without a better validation accuracy that end the training; the best is kept
-
-    @classmethod
-    def from_fields(cls, values: dict[str, Any]) -> Self:
-        """From the JSON object of a record."""
-        normalisation = values.pop("normalisation", None)
-        model = config_from_fields(values.pop("model"))
-        return cls(**values, model=model, normalisation=normalisation and tuple(normalisation))
+    patience: Annotated[int, Within(1, 1_000_000)] | None = (
+        None  # epochs without a better validation accuracy that end the training; the best is kept
+    )
 
     def changed(self, **given: Any) -> "Recipe":
         """The recipe with these fields in place of its own; None leaves a field as it is."""

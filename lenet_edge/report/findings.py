@@ -19,6 +19,7 @@ from lenet_edge.runs.opened import OpenedRun
 from lenet_edge.runs.record import RunRecord
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters.formats import read_content, sha256_of, size_of
+from lenet_edge_exporters.opening import is_own
 from lenet_edge_exporters.pixels import deployable
 from lenet_edge_runtime.errors import ModelFileError
 
@@ -56,17 +57,27 @@ class Findings:
     host: dict[str, Any] | None
 
 
-def gather(opened: OpenedRun, plan: BenchPlan | None) -> Findings:
-    """Score a finished run and its exported files on its test set, and time them as `plan` says, if at all."""
+def gather(opened: OpenedRun, plan: BenchPlan | None, *, trust: bool = False) -> Findings:
+    """Score a finished run and its exported files on its test set, and time them as `plan` says, if at all.
+
+    `trust`: see `lenet_edge_exporters.open_file`; what runs in a process of its own is not timed.
+    """
     run, record, data = opened.run, opened.record, opened.data
     name = f"{record.recipe.name} on {data.name}"
     evaluation = evaluate(opened.model, record.spec, data, name=name, format_name=PYTORCH, mistakes=MISTAKES)
     files = _files_of(run)
-    verification = verify(files, opened, data, None, same_weights=True) if files else None
+    verification = verify(files, opened, data, None, same_weights=True, trust=trust) if files else None
     contents = {path: read_content(path) for path in (run.weights_path, *files)}
     timings: list[BenchRow] = []
     if plan is not None and files:
-        timings = bench(timeable(files), run, data.test_pixels[:1000], batches=[1], threads=[1], plan=plan)
+        timings = bench(
+            timeable([path for path in files if is_own(path)]),
+            run,
+            data.test_pixels[:1000],
+            batches=[1],
+            threads=[1],
+            plan=plan,
+        )
     return Findings(
         record=record,
         history=read_history(run) if run.history_path.is_file() else [],

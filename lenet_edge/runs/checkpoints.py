@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,8 +12,10 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from lenet_edge_exporters import atomic
+from lenet_edge_runtime import records
 from lenet_edge_runtime.errors import RunError, WeightsError
 from lenet_edge_runtime.reading import check_regular, read_bytes
+from lenet_edge_runtime.records import Within
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ def flatten(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
+@dataclass(frozen=True)
+class _Metadata:
+    """What a checkpoint's file says of itself."""
+
+    epoch: Annotated[int, Within(0, 1_000_000)]
+
+
 def save_state(path: Path, state: TrainingState) -> None:
     """Write a checkpoint, whole or not at all."""
     atomic.write_bytes(path, save(state.tensors, metadata={"epoch": json.dumps(state.epoch)}))
@@ -49,11 +58,12 @@ def load_state(path: Path) -> TrainingState:
         check_regular(path)
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, Any] = file.metadata() or {}
+            epoch = records.from_fields(_Metadata, {"epoch": records.parse(metadata.get("epoch", ""))}).epoch
             # Copies: a file that tensors are still mapped to cannot be replaced on Windows.
             tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - no dict
-            return TrainingState(json.loads(metadata["epoch"]), tensors)
+            return TrainingState(epoch, tensors)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise RunError(f"{path} is missing or damaged ({error}); train again without --resume") from None
+        raise RunError(f"{path} is missing or damaged ({error}); train a new run") from None
 
 
 def save_weights(path: Path, net: nn.Module) -> None:

@@ -31,13 +31,14 @@ def exported_files(run: Run) -> list[Path]:
     return found
 
 
-def run_of(path: Path, data_dir: Path | None = None) -> OpenedRun | None:
+def run_of(path: Path, data_dir: Path | None = None, trust: bool = False) -> OpenedRun | None:
     """The run that a file was exported from: its weights have the hash that the file carries, and it says the same.
 
     Weights alone do not tell runs apart: the same ones may have been imported twice, with other means or recipes.
-    Looked for among the folders above the file and in the runs folder; None where it is in neither.
+    Looked for among the folders above the file and in the runs folder; None where it is in neither. `trust`: see
+    `lenet_edge_exporters.open_file`.
     """
-    _, model = open_file(path)
+    _, model = open_file(path, trust=trust)
     wanted = weights_sha256_of(model)
     if wanted is None:
         return None

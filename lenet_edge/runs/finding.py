@@ -7,6 +7,7 @@ from lenet_edge import console
 from lenet_edge.runs.opened import OpenedRun, open_run
 from lenet_edge.runs.record import RunRecord, Status
 from lenet_edge.runs.run import RUNS, Run
+from lenet_edge_exporters import manifest
 from lenet_edge_runtime.errors import RunError
 
 
@@ -34,6 +35,7 @@ def find_run(
     """
     if given is not None:
         run = Run(given if given.exists() or not (root / given).exists() else root / given)
+        manifest.check(run.record_path)
         opened = open_run(run, data_dir)
         if opened.record.status not in status:
             raise RunError(f"{run.folder} is {_DESCRIBED[opened.record.status]}; {_NEXT[opened.record.status]}")
@@ -42,7 +44,9 @@ def find_run(
     if not found:
         wanted = "unfinished" if status == ("training",) else "finished"
         raise RunError(f"there is no {wanted} run in {root}/; start one with 'lenet-edge train'")
-    return max(found, key=lambda opened: opened.record.created)
+    latest = max(found, key=lambda opened: opened.record.created)
+    manifest.check(latest.run.record_path)
+    return latest
 
 
 _DESCRIBED = {

@@ -1,13 +1,17 @@
 """history.csv: one row an epoch."""
 
+import contextlib
 import csv
 import io
 from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Any
 
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import atomic
+from lenet_edge_runtime import records
 from lenet_edge_runtime.errors import RunError
 from lenet_edge_runtime.reading import read_text
+from lenet_edge_runtime.records import Within
 
 
 @dataclass(frozen=True)
@@ -17,25 +21,33 @@ class Epoch:
     `seconds` includes validation, `images_per_second` does not.
     """
 
-    epoch: int
+    epoch: Annotated[int, Within(1, 1_000_000)]
     learning_rate: float
     train_loss: float
-    train_accuracy: float
+    train_accuracy: Annotated[float, Within(0, 1)]
     val_loss: float
-    val_accuracy: float
-    seconds: float
-    images_per_second: float
+    val_accuracy: Annotated[float, Within(0, 1)]
+    seconds: Annotated[float, Within(0, 1e12)]
+    images_per_second: Annotated[float, Within(0, 1e15)]
 
 
 def read_history(run: Run) -> list[Epoch]:
     """The rows of history.csv; raises RunError where it is missing or damaged."""
     try:
         return [
-            Epoch(epoch=int(row.pop("epoch")), **{key: float(value) for key, value in row.items()})
-            for row in csv.DictReader(io.StringIO(read_text(run.history_path)))
+            records.from_fields(Epoch, {key: _number(value) for key, value in row.items()}, f"row {number}")
+            for number, row in enumerate(csv.DictReader(io.StringIO(read_text(run.history_path))), start=1)
         ]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise RunError(f"{run.history_path} is missing or damaged ({error!r}); train again") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise RunError(f"{run.history_path} is missing or damaged ({error}); train again") from None
+
+
+def _number(text: Any) -> Any:
+    """A cell as the number that it is, or as it is."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError, TypeError):
+            return kind(text)
+    return text
 
 
 def write_history(run: Run, history: list[Epoch]) -> None:

@@ -3,29 +3,36 @@
 import json
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.recipes import Recipe
+from lenet_edge_runtime import records
 from lenet_edge_runtime.errors import DataError
+from lenet_edge_runtime.records import FileName, RecordError, Sized, Within
 from lenet_edge_runtime.spec import ModelSpec
 
 Status = Literal["training", "finished", "imported"]
+Device = Literal["cpu", "cuda", "mps"]
+_FIGURES = {
+    "parameters", "epochs", "seconds", "images_per_second", "train_accuracy", "val_accuracy", "test_accuracy",
+    "test_images",
+}  # fmt: skip
+Count = Annotated[int, Within(1, 65_536)]
+_MEASURED: dict[str, set[str]] = {
+    "training": set(),
+    "imported": {"parameters"},
+    "finished": {"parameters", "val_accuracy", "test_accuracy"},
+}
 
 
 @dataclass(frozen=True)
 class FakeQuantization:
     """What a run by `train --qat` started from, and the activations' ranges that it ended with."""
 
-    source_weights_sha256: str
-    source_test_accuracy: float | None  # None: of imported weights, which no run measured
+    source_weights_sha256: Annotated[str, Sized(1, 128)]
+    source_test_accuracy: Annotated[float, Within(0, 1)] | None  # None: of imported weights, which no run measured
     activation_ranges: tuple[tuple[float, float], ...] = ()  # of each layer but the last; none while training
-
-    @classmethod
-    def from_fields(cls, fields: dict[str, Any]) -> Self:
-        """From the JSON object of a record."""
-        ranges = fields.pop("activation_ranges")
-        return cls(**fields, activation_ranges=tuple((float(low), float(high)) for low, high in ranges))
 
 
 @dataclass(frozen=True)
@@ -33,18 +40,20 @@ class RunRecord:
     """What `run.json` holds; all that is needed to repeat the run, and nothing that names the machine or its user."""
 
     status: Status
-    created: str  # UTC, ISO 8601; the latest run is the one with the greatest
+    created: Annotated[str, Sized(1, 64)]  # UTC, ISO 8601; the latest run is the one with the greatest
     recipe: Recipe  # as it was used, with the options of the command line applied
-    dataset: str
+    dataset: Annotated[str, FileName()]
     data_md5s: dict[str, str]
     spec: ModelSpec
-    seed: int
-    threads: int
-    device: str
+    seed: Annotated[int, Within(0, 2**64 - 1)]
+    threads: Count
+    device: Device
     versions: dict[str, str]
     metrics: dict[str, Any] = field(default_factory=dict)
     quantization: FakeQuantization | None = None  # of a run by `train --qat`
-    processes: int = 1  # that trained it together, each with so many threads; the last ones where it was resumed
+    processes: Annotated[int, Within(1, 65_536)] = (
+        1  # that trained it together, each with so many threads; the last ones where it was resumed
+    )
 
     def to_json(self) -> str:
         """Serialise, for people to read too."""
@@ -52,15 +61,29 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read back what `to_json` wrote; raises ValueError, KeyError or TypeError for anything else."""
-        fields = json.loads(text)
-        recipe = Recipe.from_fields(fields.pop("recipe"))
-        spec: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in fields.pop("spec").items()
-        }
-        given = fields.pop("quantization", None)  # older records lack it
-        quantization = None if given is None else FakeQuantization.from_fields(given)
-        return cls(**fields, quantization=quantization, recipe=recipe, spec=ModelSpec(**spec))
+        """Read back what `to_json` wrote; raises RecordError, which names the field, for anything else."""
+        record = records.from_fields(cls, records.parse(text))
+        record._check_agreement()
+        return record
+
+    def _check_agreement(self) -> None:
+        """Raise RecordError where network, images and results do not belong together."""
+        spec, model = self.spec, self.recipe.model
+        sides = (spec.height + 2 * spec.padding, spec.width + 2 * spec.padding)
+        ours = model.architecture in ("lenet5", "convnet")  # other nets may scale the image themselves
+        for what, one, other in (
+            ("spec.labels", len(spec.labels), model.classes),
+            ("spec.mean", spec.channels, model.channels),
+            ("spec.height and padding", sides[0] if ours else model.size, model.size),
+            ("spec.width and padding", sides[1] if ours else model.size, model.size),
+        ):
+            if one != other:
+                raise RecordError(f"{what} give {one} where recipe.model takes {other}")
+        for name in _FIGURES & set(self.metrics):
+            records.check_number(self.metrics[name], f"metrics.{name}")
+        missing = _MEASURED[self.status] - set(self.metrics)
+        if missing:
+            raise RecordError(f"metrics.{min(missing)} is missing")
 
 
 def now() -> str:

@@ -4,12 +4,14 @@ from lenet_edge.networks.models import Network, build_model
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.record import RunRecord
 from lenet_edge.runs.run import Run
+from lenet_edge_exporters import manifest
 from lenet_edge_exporters.pixels import TorchModel, torch_model
 
 
 def load_net(run: Run, record: RunRecord) -> Network:
     """The run's network with its final weights, in evaluation mode."""
     net = build_model(record.recipe.model)
+    manifest.check(run.weights_path)
     checkpoints.load_weights(run.weights_path, net)
     return net.eval()
 
@@ -27,5 +29,6 @@ def float_model(run: Run, record: RunRecord) -> TorchModel:
     lose nothing in int8.
     """
     net = build_model(record.recipe.model)
+    manifest.check(run.source_path)
     checkpoints.load_weights(run.source_path, net)
     return torch_model(net, record.spec)

@@ -7,6 +7,7 @@ runs/lenet5-mnist-1/
     curves.png             the same, to look at
     checkpoint.safetensors the state at the last epoch boundary, while training is not finished
     source.safetensors     of a run by `train --qat`: the float32 weights before it, which its files are gated against
+    lenet-edge-manifest.json  size and SHA-256 of the files above and of the exported ones, once training is finished
     local.json             where the user's own images lie; true on this machine only, not to be passed on
     export/                the exported files
 """
@@ -16,15 +17,26 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from lenet_edge.data.image_data import ImageData, ImageForm
 from lenet_edge.runs.record import RunRecord
-from lenet_edge_exporters import atomic
+from lenet_edge_exporters import atomic, manifest
+from lenet_edge_runtime import records
 from lenet_edge_runtime.errors import RunError
 from lenet_edge_runtime.reading import read_text
+from lenet_edge_runtime.records import Sized
 
 RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Local:
+    """What local.json holds."""
+
+    dataset: Annotated[str, Sized(1, 4096)]  # the folder's path
+    val: Annotated[str, Sized(1, 4096)] | None = None  # of the validation images
+    skip_unreadable: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,12 +93,21 @@ class Run:
             ) from None
         except OSError as error:
             raise RunError(f"{self.record_path} cannot be read ({error.strerror}); name a run that can") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{self.record_path} is damaged ({error!r}); remove that folder, or train again") from None
+        except ValueError as error:  # a RecordError, or bytes that are no text
+            raise RunError(f"{self.record_path} is damaged ({error}); remove that folder, or train again") from None
 
     def write(self, record: RunRecord) -> None:
-        """Write the record, whole or not at all."""
-        atomic.write_text(self.record_path, record.to_json() + "\n")
+        """Write the record, whole or not at all; where a manifest lists it, that first."""
+        text = record.to_json() + "\n"
+        if manifest.read(self.folder):
+            manifest.update(self.folder, {self.record_path: text.encode()})
+        atomic.write_text(self.record_path, text)
+
+    def write_listed(self, record: RunRecord) -> None:
+        """Write the record of a run whose files are as they will stay, and the manifest of them all."""
+        kept = (self.weights_path, self.source_path, self.history_path, self.curves_path)
+        manifest.add(self.folder, kept)
+        self.write(record)
 
     def finish(self, metrics: dict[str, Any], activation_ranges: tuple[tuple[float, float], ...] = ()) -> RunRecord:
         """Mark the run as finished with these metrics (and the ranges of fake quantization); drop its checkpoint."""
@@ -94,7 +115,7 @@ class Run:
         if record.quantization is not None:
             quantization = replace(record.quantization, activation_ranges=activation_ranges)
             record = replace(record, quantization=quantization)
-        self.write(record)
+        self.write_listed(record)
         self.checkpoint_path.unlink(missing_ok=True)
         return record
 
@@ -109,29 +130,32 @@ class Run:
     def dataset_argument(self, record: RunRecord) -> str:
         """What `load_dataset` takes to load this run's data: a name, or the path of the user's own folder."""
         local = self._local()
-        return str(local["dataset"]) if local else record.dataset
+        return local.dataset if local else record.dataset
 
     def image_form(self, record: RunRecord) -> ImageForm | None:
         """How the user's own images are read for this run; None for a data set of the table."""
         if (local := self._local()) is None:
             return None
-        val = local.get("val")
-        spec, skip = record.spec, local.get("skip_unreadable") is True
-        return ImageForm(spec.height, spec.channels, Path(str(val)) if val else None, skip)
+        spec, val = record.spec, Path(local.val) if local.val else None
+        return ImageForm(spec.height, spec.channels, val, local.skip_unreadable)
 
-    def _local(self) -> dict[str, Any] | None:
+    def _local(self) -> Local | None:
         """What local.json holds; None where there is none."""
         if not self._local_path.is_file():
             return None
         try:
-            local: dict[str, Any] = json.loads(read_text(self._local_path))
-            _ = local["dataset"]
-            return local
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return records.from_fields(Local, records.parse(read_text(self._local_path)))
+        except (OSError, ValueError) as error:
             raise RunError(
-                f"{self._local_path}, which says where the run's images lie, is damaged ({error!r}); "
+                f"{self._local_path}, which says where the run's images lie, is damaged ({error}); "
                 f'write {{"dataset": "FOLDER"}} into it'
             ) from None
+
+    def _sweep(self) -> None:
+        """Remove what a process that was killed left here, under the lock."""
+        atomic.sweep(self.folder)
+        if self.checkpoint_path.exists() and self.record_path.exists() and self.read().status == "finished":
+            self.checkpoint_path.unlink()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -140,6 +164,7 @@ class Run:
 
         try:
             with FileLock(self.folder / ".lock", timeout=0):
+                self._sweep()
                 yield
         except Timeout:
             raise RunError(

@@ -4,6 +4,7 @@ import platform
 import statistics
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -12,7 +13,7 @@ from lenet_edge.networks.models import deployed_parameters
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.history import Epoch, read_history, write_history
-from lenet_edge.runs.record import RunRecord, fitted_to, now, spec_for
+from lenet_edge.runs.record import Device, RunRecord, fitted_to, now, spec_for
 from lenet_edge.runs.run import Run, create_run
 from lenet_edge.training.distributed import ALONE, Team
 from lenet_edge.training.optimization import epochs_for
@@ -56,7 +57,7 @@ def start_record(
         spec=spec_for(recipe, data),
         seed=seed,
         threads=used,
-        device=resolve_device(device).type,
+        device=cast(Device, resolve_device(device).type),
         versions={
             "python": platform.python_version(),
             **installed_versions(("lenet-edge", "torch", "numpy")),
@@ -77,35 +78,30 @@ def start_run(
     """Make the folder of a run that is about to start, `out` or the first free `runs/RECIPE-DATASET-N`."""
     record = start_record(recipe, data, seed=seed, device=device, threads=threads, epochs=epochs)
     with create_run(out, f"{recipe.name}-{data.name}") as run:
-        run.write(record)
         run.remember_data(data)
+        run.write(record)  # last: a folder without it is no run yet
     return run
 
 
 def complete(run: Run, data: ImageData, watcher: Watcher, *, resume: bool, team: Team = ALONE) -> RunRecord:
-    """Train the run to its end under its lock, from its start or its checkpoint, and draw its curves."""
+    """Train the run to its end under its lock, from its start or its checkpoint."""
     with run.locked():
-        record = train(run, data, watcher, resume=resume, team=team)
-        draw_curves(
-            read_history(run),
-            f"{record.recipe.name} on {record.dataset}, seed {record.seed}",
-            run.curves_path,
-        )
-    return record
+        return train(run, data, watcher, resume=resume, team=team)
 
 
 def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, team: Team = ALONE) -> RunRecord:
     """Train the run as its record says, from its start or its checkpoint, and evaluate it once on the test set.
 
-    With a team its followers train along; this process has to be the one that leads. Writes a checkpoint at every
-    epoch's end. Raises TrainingStopped on a signal and TrainingError on a loss that is no number; the last good
-    checkpoint is on disk then.
+    Where it was killed before its first checkpoint, resuming starts it anew. The curves are drawn before the record
+    says that the run is finished, so that a finished run has all its files. With a team its followers train along; this
+    process has to be the one that leads. Writes a checkpoint at every epoch's end. Raises TrainingStopped on a signal
+    and TrainingError on a loss that is no number; the last good checkpoint is on disk then.
     """
     record = replace(run.read(), processes=team.size)
     run.write(record)
     trainer = Trainer(record, data, team)
     history: list[Epoch] = []
-    if resume:
+    if resume and not _is_before_first_checkpoint(run, record):
         trainer.restore(checkpoints.load_state(run.checkpoint_path))
         history = read_history(run)[: trainer.epoch]
         _keep_best(run, trainer, history)  # a kill may have come between the checkpoint and this
@@ -132,6 +128,8 @@ def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, 
         checkpoints.load_weights(run.weights_path, final)
     quantized = final if isinstance(final, FakeQuantized) else None
     checkpoints.save_weights(run.weights_path, quantized.net if quantized else final)
+    title = f"{record.recipe.name} on {record.dataset}, seed {record.seed}"
+    draw_curves(history, title, run.curves_path)
     return run.finish(_metrics(trainer, history, data), quantized.ranges() if quantized else ())
 
 
@@ -149,6 +147,11 @@ def is_over(history: list[Epoch], recipe: Recipe) -> bool:
 def _keep_best(run: Run, trainer: Trainer, history: list[Epoch]) -> None:
     if trainer.recipe.patience is not None and history and best_epoch(history) == len(history):
         checkpoints.save_weights(run.weights_path, trainer.final_net)
+
+
+def _is_before_first_checkpoint(run: Run, record: RunRecord) -> bool:
+    """Whether there is nothing to resume from but the record; of `train --qat` the checkpoint comes before that."""
+    return record.quantization is None and not run.checkpoint_path.exists()
 
 
 def _metrics(trainer: Trainer, history: list[Epoch], data: ImageData) -> dict[str, float | int]:

@@ -8,7 +8,7 @@ from typing import NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge_runtime import onnx_file, proof
+from lenet_edge_runtime import onnx_file, proof, signing
 from lenet_edge_runtime.engines import Closed, Engine, Images, open_engine
 from lenet_edge_runtime.errors import ImageError, ModelFileError
 from lenet_edge_runtime.fitting import FitPolicy, Fitted, Invert, fit_image
@@ -51,8 +51,12 @@ class Classifier:
     LeNet-5 takes to load (AMD EPYC, onnxruntime 1.31.1, medians of 30). Without it, a damaged file gives wrong
     answers or ends the process: one flipped byte of a weight loads silently.
 
-    `lenet.so`, built from the C export, is one too: the same API and, bit for bit, the int8 file's results. It has no
-    seal, for it was made where it is; its known answers are replayed.
+    With `public_key` (a file that `lenet-edge keygen` wrote) the file has to be signed by that key before any of it is
+    opened; `signed_by` is then the key's fingerprint. GateError says that it is not.
+
+    `lenet.so`, built from the C export, is one too: the same API and, bit for bit, the int8 file's results. A library
+    is code: opening one runs whatever its maker wrote into it, so open only those that you built. It has no seal and no
+    signature, for it was made where it is; its known answers are replayed.
 
     `spec` is what the file says of itself, `metadata` all of its metadata. Images are given as raw pixels whatever
     the file takes: those for a file with a float32 input are normalised here. A file with our metadata is trusted: it
@@ -63,10 +67,18 @@ class Classifier:
     provider that this onnxruntime has not, or that does not run all of the model, and ArgumentError for `threads`.
     """
 
-    def __init__(self, path: Path | str, threads: int = 1, provider: str = "cpu", verify: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        threads: int = 1,
+        provider: str = "cpu",
+        verify: bool = True,
+        public_key: Path | str | None = None,
+    ) -> None:
         self._path = Path(path)
         content = read_model(self._path)
         _refuse_foreign(self._path, content)  # unopened: onnxruntime runs parts of a graph as it opens it
+        self.signed_by = None if public_key is None else signing.check_file(content, public_key, str(path))
         if verify and not is_library(self._path):
             proof.check_seal(content, str(path))
         self._engine: Engine = open_engine(content, str(path), threads, provider)

@@ -11,6 +11,7 @@ LenetEdgeError            exit 1: bad input; the message says what was got, expe
 │   └── UnclearWeightsError  exit 2: they fit several nets alike; an option has to say which
 ├── TrainingError         training cannot go on (a NaN loss, a device that is not there)
 ├── ResultsError          measured results that are none, or of another machine
+├── SigningError          a key or a signature that is none
 ├── MissingExtraError     a package of the `train` extra is not installed
 ├── WebError              a web page cannot be written or served
 └── GateError             exit 3: an exported file is not as good as it has to be
@@ -65,6 +66,10 @@ class TrainingError(LenetEdgeError):
 
 class ResultsError(LenetEdgeError):
     """A file is not the results of a measurement, or they cannot be compared with these."""
+
+
+class SigningError(LenetEdgeError):
+    """A key or a detached signature that is none."""
 
 
 class MissingExtraError(LenetEdgeError):

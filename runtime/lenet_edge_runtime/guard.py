@@ -35,11 +35,18 @@ class Limits:
     side: int = 1024  # pixels
 
 
-class Guard:
-    """Starts the children; their time together is limited, and what the parent does between them costs none of it."""
+ONNX_WORKER = "lenet_edge_runtime.worker"
 
-    def __init__(self, limits: Limits | None = None) -> None:
+
+class Guard:
+    """Starts the children; their time together is limited, and what the parent does between them costs none of it.
+
+    `worker` is the module that the child runs: that of foreign ONNX files, or one with other verbs.
+    """
+
+    def __init__(self, limits: Limits | None = None, worker: str = ONNX_WORKER) -> None:
         self.limits = limits or Limits()
+        self._worker = worker
         self._left = self.limits.seconds
 
     def ask(
@@ -65,7 +72,7 @@ class Guard:
         try:
             child = subprocess.run(
                 # -P: a folder that happens to hold a numpy.py is not where the child imports from.
-                [sys.executable, "-P", "-B", "-m", "lenet_edge_runtime.worker"],
+                [sys.executable, "-P", "-B", "-m", self._worker],
                 # Bytes: a view of the buffer that an error keeps alive crashes Python 3.12 in its collector.
                 input=content.getvalue(),
                 stdout=subprocess.PIPE,
@@ -80,13 +87,13 @@ class Guard:
             self._left -= time.monotonic() - start
         if child.returncode == -getattr(signal, "SIGXCPU", 0) != 0:
             raise ModelFileError(self._too_slow(names))
-        return _answer(child, names)
+        return _answer(child, names, "onnxruntime" if self._worker == ONNX_WORKER else "what runs it")
 
     def _too_slow(self, names: str) -> str:
-        return (
-            f"{names} was stopped: it is not done after {self.limits.seconds:g} s; "
-            f"if you know where it comes from, allow it more by --time-limit"
-        )
+        stopped = f"{names} was stopped: it is not done after {self.limits.seconds:g} s"
+        if self._worker != ONNX_WORKER:
+            return f"{stopped}; do not use it"
+        return f"{stopped}; if you know where it comes from, allow it more by --time-limit"
 
 
 def child_environment() -> dict[str, str]:
@@ -95,13 +102,13 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
 
 
-def _answer(child: "subprocess.CompletedProcess[bytes]", names: str) -> tuple[dict[str, Any], Any]:
+def _answer(child: "subprocess.CompletedProcess[bytes]", names: str, engine: str) -> tuple[dict[str, Any], Any]:
     stream = io.BytesIO(child.stdout)
     try:
         answer = json.loads(stream.readline())
     except ValueError:
         how = signal.Signals(-child.returncode).name if child.returncode < 0 else f"exit code {child.returncode}"
-        raise ModelFileError(f"{names} crashes onnxruntime ({how}): do not use it") from None
+        raise ModelFileError(f"{names} crashes {engine} ({how}): do not use it") from None
     if "error" in answer:
         raise ModelFileError(printable(answer["error"]))
     return answer, np.lib.format.read_array(stream, allow_pickle=False) if answer["array"] else None

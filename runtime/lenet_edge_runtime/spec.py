@@ -4,13 +4,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast, get_args
+from typing import Annotated, Any, Literal, Self, cast, get_args
 
 import numpy as np
 
 from lenet_edge_runtime.errors import ArgumentError, ModelFileError
 from lenet_edge_runtime.metadata import PREFIX as PREFIX
 from lenet_edge_runtime.metadata import anything, items, number, read, table, text, whole
+from lenet_edge_runtime.records import Sized, Within
 
 Polarity = Literal["light-on-dark", "dark-on-light", "any"]
 Fit = Literal["mnist", "resize"]  # ink in the middle of a margin, or the whole image (`fitting.py`)
@@ -30,12 +31,12 @@ class ModelSpec:
     inside; one of "float32" takes what comes of it (`images.normalise`).
     """
 
-    labels: tuple[str, ...]
-    height: int
-    width: int
+    labels: Annotated[tuple[Annotated[str, Sized(1, 1000)], ...], Sized(2, 10_000)]
+    height: Annotated[int, Within(1, 1024)]
+    width: Annotated[int, Within(1, 1024)]
     mean: tuple[float, ...]  # one number a channel, of pixels scaled to [0, 1]
     std: tuple[float, ...]
-    padding: int = 0  # pixels on each side, added to the raw image before normalisation
+    padding: Annotated[int, Within(0, 256)] = 0  # pixels on each side, added to the raw image before normalisation
     polarity: Polarity = "any"  # what the training images looked like; "any": no image is ever inverted
     fit: Fit = "resize"  # how they were placed in height x width
 

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +20,7 @@ from lenet_edge_runtime import onnx_file
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.external_data import check_locations
 from lenet_edge_runtime.latency import measure
+from lenet_edge_runtime.reading import read_text
 from lenet_edge_runtime.sessions import open_session, read_model
 
 # ONNX's own domains, and that of onnxruntime, whose quantizer and optimiser write operators of it.
@@ -99,20 +100,22 @@ def time(request: Request, arrays: list[NDArray[Any]]) -> Answer:
     return {"timings": [asdict(timings[name]) for name in openers]}, None
 
 
-VERBS = {function.__name__: function for function in (inspect, run, time)}
+VERBS: dict[str, Callable[[Request, list[NDArray[Any]]], Answer]] = {
+    function.__name__: function for function in (inspect, run, time)
+}
 
 
-def main() -> None:
-    """Answer one request."""
+def main(verbs: Mapping[str, Callable[[Request, list[NDArray[Any]]], Answer]] = VERBS) -> None:
+    """Answer one request; the limit on memory comes on top of what this process has taken so far."""
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what onnxruntime prints is no part of the answer
     stream = io.BytesIO(sys.stdin.buffer.read())  # in memory: NumPy wants to know positions in real files
     request = json.loads(stream.readline())
     names = ", ".join(request["paths"])
-    _limit(request["limits"], request.get("threads", 1))
+    _limit(request["limits"], request.get("threads", 1), 0 if verbs is VERBS else address_space())
     try:
         arrays = [_read(stream) for _ in range(request["arrays"])]
-        answer, array = VERBS[request["verb"]](request, arrays)
+        answer, array = verbs[request["verb"]](request, arrays)
     except ModelFileError as error:
         answer, array = {"error": str(error)}, None
     except Exception as error:  # onnxruntime raises a dozen types of its own, with no common base
@@ -126,20 +129,28 @@ def main() -> None:
         pipe.write(content.getvalue())
 
 
-def _limit(limits: dict[str, float], threads: int) -> None:
-    """Limit this process, where the system can."""
+def _limit(limits: dict[str, float], threads: int, already: int) -> None:
+    """Limit this process, where the system can, to so much address space on top of `already` bytes."""
     try:
         import resource
     except ImportError:  # Windows: the parent's clock alone limits
         return
     seconds = int(threads * limits["seconds"]) + 5  # of processor time: ends it where the parent was killed
     for kind, value in (
-        (resource.RLIMIT_AS, int(limits["memory_bytes"])),
+        (resource.RLIMIT_AS, int(limits["memory_bytes"]) + already),
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_CORE, 0),
     ):
         with contextlib.suppress(ValueError, OSError):  # macOS refuses RLIMIT_AS; a lower limit may stand already
             resource.setrlimit(kind, (value, value))
+
+
+def address_space() -> int:
+    """Bytes of addresses that this process has taken; 0 on systems that do not tell (all but Linux)."""
+    try:
+        return int(read_text("/proc/self/statm").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def _open(request: Request, index: int) -> tuple[Any, onnx_file.OnnxSummary]:

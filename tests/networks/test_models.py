@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lenet_edge.networks.architectures import ConvNetConfig, Convolution, LeNetConfig, config_from_fields
+from lenet_edge.networks.architectures import ConvNetConfig, Convolution, LeNetConfig
 from lenet_edge.networks.models import (
     TABLE_I,
     ConvNet,
@@ -21,7 +21,7 @@ from lenet_edge.networks.models import (
 )  # fmt: skip
 from lenet_edge.networks.pooling import MaxPool2x2
 from lenet_edge.networks.recipes import RECIPES, Recipe, find_recipe
-from lenet_edge_runtime import LenetEdgeError
+from lenet_edge_runtime import LenetEdgeError, records
 
 VARIANTS = [
     LeNetConfig(activation, pooling, batch_norm, dropout)
@@ -117,7 +117,7 @@ def test_too_much_pooling_is_refused() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_and_its_record_are_one(name: str) -> None:
     recipe = RECIPES[name]
-    assert Recipe.from_fields(json.loads(json.dumps(asdict(recipe)))) == recipe
+    assert records.from_fields(Recipe, json.loads(json.dumps(asdict(recipe)))) == recipe
     net = build_model(recipe.model).eval()
     side = 28 + 2 * recipe.padding
     assert net(torch.zeros(2, 1, side, side)).shape == (2, 10)
@@ -125,7 +125,7 @@ def test_recipe_and_its_record_are_one(name: str) -> None:
 
 def test_records_without_an_architecture_are_of_lenet5() -> None:
     fields = {"activation": "relu", "pooling": "max", "batch_norm": True, "dropout": 0.0}
-    assert config_from_fields(fields) == LeNetConfig("relu", "max", batch_norm=True)
+    assert records.from_fields(LeNetConfig, fields) == LeNetConfig("relu", "max", batch_norm=True)
 
 
 def test_unknown_recipe_lists_the_known_ones() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +27,7 @@ from lenet_edge_runtime.metadata import of_text
 from lenet_edge_runtime.reading import read_bytes
 from lenet_edge_runtime.spec import PREFIX, ModelSpec, check_outputs
 
+SECONDS = 120  # that Node may take for one call
 FILES = MODULE, LOADER, METADATA = "lenet.wasm", "lenet.mjs", "lenet.json"
 NODE_SCRIPT = """
 import { load } from "./lenet.mjs";
@@ -70,17 +72,18 @@ def read(path: Path) -> tuple[dict[str, bytes], dict[str, str]]:
         raise ModelFileError(f"{path} is no folder of the wasm export ({error})") from error
 
 
-def load(path: Path, threads: int = 1) -> LoadedModel:
+def load(path: Path, threads: int = 1, *, confined: bool = False) -> LoadedModel:
     """Open the folder in Node and replay its known answers; `threads` means nothing to it.
 
-    Raises ModelFileError for another folder or where there is no Node, GateError where a byte is not the one that was
-    exported, or an answer differs by a bit.
+    Node runs it under its permission model, where it has one; with `confined` one that has none raises ModelFileError.
+    So does another folder, and where there is no Node. Raises GateError where a byte is not the one that was exported,
+    or an answer differs by a bit.
     """
     del threads
     files, metadata = read(path)
     if not is_sealed(files):
         raise GateError(f"{path} {proof.BROKEN_SEAL}")
-    model = NodeModel(files, metadata)
+    model = NodeModel(files, metadata, confined)
     answers = proof.known_answers(metadata, str(path))
     if not np.array_equal(model.logits(answers.pixels), answers.logits):
         raise GateError(f"{path}: in Node it gives other logits than onnxruntime; report it with its lenet.wasm")
@@ -98,16 +101,33 @@ def _json(metadata: Mapping[str, str]) -> bytes:
     return (json.dumps(metadata, sort_keys=True, indent=1) + "\n").encode()
 
 
+def permission_of(node: str) -> str | None:
+    """The option that keeps a script from files, processes and threads; None of a node that has none (before 20).
+
+    https://nodejs.org/api/permissions.html: without its first name since 22.13 and 23.5.
+    """
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.match(r"v(\d+)\.(\d+)", said)
+    version = (int(found[1]), int(found[2])) if found else (0, 0)
+    if version < (20, 0):
+        return None
+    stable = version >= (23, 5) or (22, 13) <= version < (23, 0)
+    return "--permission" if stable else "--experimental-permission"
+
+
 class NodeModel:
     """A folder of this format, run by a Node of its own for each call: for checks, not for timing."""
 
-    def __init__(self, files: Mapping[str, bytes], metadata: dict[str, str]) -> None:
+    def __init__(self, files: Mapping[str, bytes], metadata: dict[str, str], confined: bool = False) -> None:
         self.metadata = metadata
         self._spec = ModelSpec.from_metadata(metadata)
         self._files = files
         self._node = shutil.which("node")
         if self._node is None:
             raise ModelFileError("found no Node.js to check the wasm export with; install Node.js 18 or newer")
+        self._permission = permission_of(self._node)
+        if confined and self._permission is None:
+            raise ModelFileError("this node has no permission model to run others' code under; install Node.js 22")
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Raw pixels, uint8 [n, c, h, w], to logits, float32 [n, classes]."""
@@ -115,9 +135,15 @@ class NodeModel:
             for name, content in self._files.items():
                 (Path(temporary) / name).write_bytes(content)
             (Path(temporary) / "run.mjs").write_text(NODE_SCRIPT, encoding="utf-8")
-            done = subprocess.run(
-                [str(self._node), "run.mjs"], input=pixels.tobytes(), capture_output=True, cwd=temporary, check=False
-            )
+            place = str(Path(temporary).resolve())
+            confined = [self._permission, f"--allow-fs-read={place}"] if self._permission else []
+            try:
+                done = subprocess.run(
+                    [str(self._node), *confined, str(Path(place) / "run.mjs")],
+                    input=pixels.tobytes(), capture_output=True, cwd=place, check=False, timeout=SECONDS,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired:
+                raise ModelFileError(f"the wasm export is not done after {SECONDS} s: do not use it") from None
         if done.returncode:
             raise ModelFileError(f"node does not run the wasm export: {done.stderr.decode(errors='replace')[:200]}")
         found = np.frombuffer(done.stdout, "<f4").reshape(len(pixels), -1).astype(np.float32)
