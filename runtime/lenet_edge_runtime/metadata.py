@@ -42,7 +42,7 @@ def read(metadata: Mapping[str, str], key: str, reader: "Reader[T]", default: T 
             raise ValueError("it is missing")
         return reader(value)
     except ValueError as error:
-        raise ModelFileError(f"the file's metadata is damaged: {key}: {_shortened(str(error))}") from None
+        raise ModelFileError(f"the file's metadata is damaged: {key}: {shortened(str(error))}") from None
 
 
 def read_optional(metadata: Mapping[str, str], key: str, reader: "Reader[T]") -> T | None:
@@ -119,22 +119,23 @@ def _refuse(constant: str) -> float:
 def _finite(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise ValueError(f"{_shortened(digits)} is too large")
+        raise ValueError(f"{shortened(digits)} is too large")
     return value
 
 
 def _whole(digits: str) -> int:
     if len(digits) > len(str(GREATEST)) + 1:
-        raise ValueError(f"{_shortened(digits)} is too large")
+        raise ValueError(f"{shortened(digits)} is too large")
     return int(digits)
 
 
 def _kind(value: Any) -> str:
     if isinstance(value, list | dict):
         return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
-    return _shortened(repr(value))
+    return shortened(repr(value))
 
 
-def _shortened(words: str) -> str:
+def shortened(words: str, limit: int = SHOWN) -> str:
+    """What a message quotes of text that may be long and hold anything."""
     shown = printable(words)
-    return shown if len(shown) <= SHOWN else shown[:SHOWN] + "..."
+    return shown if len(shown) <= limit else shown[:limit] + "..."

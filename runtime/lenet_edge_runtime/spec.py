@@ -10,7 +10,7 @@ import numpy as np
 
 from lenet_edge_runtime.errors import ArgumentError, ModelFileError
 from lenet_edge_runtime.metadata import PREFIX as PREFIX
-from lenet_edge_runtime.metadata import anything, items, number, read, table, text, whole
+from lenet_edge_runtime.metadata import anything, items, number, read, shortened, table, text, whole
 from lenet_edge_runtime.records import Sized, Within
 
 Polarity = Literal["light-on-dark", "dark-on-light", "any"]
@@ -110,7 +110,7 @@ class ModelSpec:
                 fit=cast(Fit, read(metadata, "fit", text, "resize")),
             )
         except ValueError as error:
-            raise ModelFileError(f"the file's metadata is damaged: {error}") from None
+            raise ModelFileError(f"the file's metadata is damaged: {shortened(str(error), 300)}") from None
         if spec.channels != channels:
             raise ModelFileError(f"the file's metadata is damaged: {channels} channels, and {spec.channels} means")
         return spec
