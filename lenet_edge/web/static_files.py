@@ -11,7 +11,7 @@ PAGE = (
     "strokes.mjs",
     "fitting.mjs",
     "image.mjs",
-    "fitting.mjs",
+    "paper.mjs",
     "pillow.mjs",
     "answers.mjs",
     "view.mjs",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
 from lenet_edge_runtime.errors import ArgumentError
+from lenet_edge_runtime.paper import evened, is_dark_on_light, is_uneven, without_strips
 from lenet_edge_runtime.spec import Fit, ModelSpec
 
 Invert = Literal["auto"] | bool
@@ -23,6 +24,7 @@ FitPolicy = Literal["auto"] | Fit
 BOX = 20 / 28  # of the input's side that MNIST's digits take up
 LONGEST = 1000  # pixels; a larger photo is reduced before its ink is looked for: it ends in 28 x 28 anyway
 SMOOTHED = 3 * 28  # pixels; from here on, 3 x 3 pixels are averaged: a camera's noise falls to a third
+PHOTO = 2 * 28  # pixels; from here on, light may be uneven (a large page is no smaller without its strips)
 INK = 0.3  # of the greatest contrast: fainter pixels, JPEG's and the camera's noise, do not stretch the box
 FULL = 250  # grey levels: the brightest pixel of each of MNIST's 70,000 digits is 254 or 255
 OFF_CENTRE = 0.55  # pixels: theirs are at most 0.52 from the centre
@@ -47,14 +49,17 @@ def fit_image(image: Image.Image, spec: ModelSpec, invert: Invert = "auto", fit:
     border's colour), or "auto": as the file says that its training images were, where the image is not so already.
     Raises ArgumentError for another policy, or "mnist" with a colour model.
     """
+    if not isinstance(fit, str) or fit not in ("auto", *get_args(Fit)):
+        raise ArgumentError(f'fit is "auto", "mnist" or "resize", got {fit!r}')
+    is_handwriting = fit == "mnist" or (fit == "auto" and spec.fit == "mnist")
+    if is_handwriting and spec.channels == 1:
+        image = _page(image)
     inverted = is_inverted(image, spec, invert)
     if inverted:
         image = ImageOps.invert(image)
-    if not isinstance(fit, str) or fit not in ("auto", *get_args(Fit)):
-        raise ArgumentError(f'fit is "auto", "mnist" or "resize", got {fit!r}')
     size = (spec.width, spec.height)
-    if fit == "mnist" or (fit == "auto" and spec.fit == "mnist" and not _is_as_mnist(image, size)):
-        return Fitted(_as_mnist(image, spec)[None], inverted)
+    if is_handwriting and (fit == "mnist" or not _is_as_mnist(image, size)):
+        return Fitted(_as_mnist(image, spec, inverted)[None], inverted)
     if image.size != size:
         image = ImageOps.pad(image, size, Image.Resampling.LANCZOS, color=_border_colour(image))
     pixels = np.asarray(image, dtype=np.uint8)
@@ -65,7 +70,8 @@ def is_inverted(image: Image.Image, spec: ModelSpec, invert: Invert) -> bool:
     """Say whether `fit_image` inverts `image`.
 
     "auto" takes the median of the border for the background; what differs most from it, lighter or darker, is the
-    content. So ink on dim grey paper is dark on light too. An image of one colour has no polarity.
+    content. So ink on dim grey paper is dark on light too. An image of one colour has no polarity. Where a large
+    page's border is uneven, as in a shadow, strokes are compared with the ground beside them.
     """
     if isinstance(invert, bool | np.bool_):
         return bool(invert)
@@ -74,6 +80,10 @@ def is_inverted(image: Image.Image, spec: ModelSpec, invert: Invert) -> bool:
     if spec.polarity == "any":
         return False
     grey = np.asarray(image.convert("L"))
+    if spec.fit == "mnist" and min(image.size) >= PHOTO and is_uneven(_border(grey), grey):
+        dark_ink = is_dark_on_light(grey)
+        if dark_ink is not None:
+            return dark_ink == (spec.polarity == "light-on-dark")
     background = float(np.median(_border(grey)))
     lighter, darker = float(grey.max()) - background, background - float(grey.min())
     return darker > lighter if spec.polarity == "light-on-dark" else lighter > darker
@@ -92,14 +102,22 @@ def _is_as_mnist(image: Image.Image, size: tuple[int, int]) -> bool:
     return is_centred and longest in (round(BOX * min(size)) - 1, round(BOX * min(size)))
 
 
-def _as_mnist(image: Image.Image, spec: ModelSpec) -> NDArray[np.uint8]:
+def _page(image: Image.Image) -> Image.Image:
+    """A large page in as many pixels as are of use, without strips at its border and much noise; others as they are."""
+    image = image.reduce(max(1, max(image.size) // LONGEST))
+    if min(image.size) < SMOOTHED:
+        return image
+    return without_strips(image).filter(ImageFilter.BoxBlur(1))
+
+
+def _as_mnist(image: Image.Image, spec: ModelSpec, was_inverted: bool) -> NDArray[np.uint8]:
     """Light ink on dark in mode L as MNIST has it: uint8 [height, width]."""
     if spec.channels != 1:
         raise ArgumentError('fit="mnist" is for classifiers of grey images, this one takes colour: use fit="resize"')
     canvas = np.zeros((spec.height, spec.width), np.uint8)
-    image = image.reduce(max(1, max(image.size) // LONGEST))
-    if min(image.size) >= SMOOTHED:
-        image = image.filter(ImageFilter.BoxBlur(1))
+    grey = np.asarray(image)
+    if min(image.size) >= PHOTO and is_uneven(_border(grey), grey):
+        image = evened(image, was_inverted)
     ink = _ink(np.asarray(image))
     rows, columns = (np.flatnonzero(ink.max(axis) > INK) for axis in (1, 0))
     if not len(rows):

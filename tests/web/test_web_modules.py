@@ -89,6 +89,13 @@ def odd_images(digits: ImageData) -> Iterator[tuple[str, Image.Image]]:
     digit = digits.test_pixels[0, 0]
     for seed in range(20):
         yield f"photo {seed}", Image.fromarray(photo(digits.test_pixels[seed, 0], seed))
+    for seed, part in enumerate((0.3, 0.5, 0.8)):  # a shadow over a part of the page, on paper beside a table
+        shaded = np.array(photo(digits.test_pixels[seed, 0], seed))
+        shaded[:, : int(320 * part)] //= 2
+        yield f"shadow {part}", Image.fromarray(shaded)
+        shaded[-7:] = shaded[:, :12] = 40
+        yield f"table {part}", Image.fromarray(shaded)
+        yield f"table, light ink {part}", Image.fromarray(255 - shaded)
     for side in (83, 84, 85):
         yield f"{side} wide, noise", Image.fromarray(photo(digit, 1)).resize((side, 120))
     for size in ((2999, 1001), (1003, 2000), (3004, 40)):

@@ -1,11 +1,13 @@
 // From grey levels to the pixels that the net was trained on: polarity, size, place. The same bytes as
 // lenet_edge_runtime/fitting.py gives, which has the reasons. An image is { grey: Uint8Array, width, height }.
 
+import { evened, isDarkOnLight, isUneven, median, range, withoutStrips } from "./paper.mjs";
 import { boxBlur, expand, maxFilter, reduce, resize, roundHalfEven } from "./pillow.mjs";
 
 const BOX = 20 / 28; // of the input's side that MNIST's digits take up
 const LONGEST = 1000; // pixels; larger images are reduced
 const SMOOTHED = 3 * 28; // pixels; from here on, 3 x 3 pixels are averaged
+const PHOTO = 2 * 28; // pixels; from here on, light may be uneven
 const INK = 0.3; // of the greatest contrast: what is fainter does not stretch the box
 const FULL = 250; // grey levels: the brightest pixel of each of MNIST's digits is above
 const OFF_CENTRE = 0.55; // pixels: theirs are at most 0.52 from the centre
@@ -19,20 +21,31 @@ const float32 = Math.fround; // NumPy's ink is float32: each operation is rounde
  * "resize". What is as it has to be already is left so. Throws RangeError where an image is too narrow for "resize".
  */
 export function fitImage(image, model) {
-  const inverted = isInverted(image, model.polarity);
-  const fitted = inverted ? { ...image, grey: image.grey.map((value) => 255 - value) } : image;
-  const hasSize = image.width === model.width && image.height === model.height;
+  const page = model.fit === "mnist" ? pageOf(image) : image;
+  const inverted = isInverted(page, model);
+  const fitted = inverted ? { ...page, grey: page.grey.map((value) => 255 - value) } : page;
+  const hasSize = page.width === model.width && page.height === model.height;
   if (hasSize && (model.fit !== "mnist" || isAsMnist(fitted))) return { pixels: fitted.grey, inverted };
-  return { pixels: model.fit === "mnist" ? asMnist(fitted, model) : asWhole(fitted, model), inverted };
+  return { pixels: model.fit === "mnist" ? asMnist(fitted, model, inverted) : asWhole(fitted, model), inverted };
 }
 
 /** The border's median is the ground; what differs most from it, lighter or darker, is the content. */
-function isInverted(image, polarity) {
+function isInverted(image, { polarity, fit }) {
   if (polarity === "any") return false;
+  if (fit === "mnist" && Math.min(image.width, image.height) >= PHOTO && isUneven(borderOf(image), image.grey)) {
+    const darkInk = isDarkOnLight(image);
+    if (darkInk !== null) return darkInk === (polarity === "light-on-dark");
+  }
   const ground = median(borderOf(image));
   const [least, most] = range(image.grey);
   const [lighter, darker] = [most - ground, ground - least];
   return polarity === "light-on-dark" ? darker > lighter : lighter > darker;
+}
+
+/** A large page in as many pixels as are of use, without strips at its border and much noise; others as they are. */
+function pageOf(image) {
+  const page = reduce(image, Math.max(1, Math.floor(Math.max(image.width, image.height) / LONGEST)));
+  return Math.min(page.width, page.height) < SMOOTHED ? page : boxBlur(withoutStrips(page));
 }
 
 /** Whether light ink on dark has the place and contrast of MNIST's digits. */
@@ -52,10 +65,10 @@ function isAsMnist(image) {
 }
 
 /** The ink, scaled into a box of 20 x 20 in 28 x 28, its centre of mass in the middle. */
-function asMnist(image, model) {
+function asMnist(image, model, wasInverted) {
   const pixels = new Uint8Array(model.width * model.height);
-  let page = reduce(image, Math.max(1, Math.floor(Math.max(image.width, image.height) / LONGEST)));
-  if (Math.min(page.width, page.height) >= SMOOTHED) page = boxBlur(page);
+  const isLarge = Math.min(image.width, image.height) >= PHOTO;
+  const page = isLarge && isUneven(borderOf(image), image.grey) ? evened(image, wasInverted) : image;
   const ink = inkOfLevels(page);
   const box = cutOut(page, ink);
   if (box === null) return pixels;
@@ -175,19 +188,4 @@ function borderOf({ grey, width, height }) {
     border.set([grey[y * width], grey[y * width + width - 1]], 2 * (width + y));
   }
   return border;
-}
-
-/** Of an even number of values. */
-function median(values) {
-  const sorted = values.slice().sort();
-  return (sorted[sorted.length / 2 - 1] + sorted[sorted.length / 2]) / 2;
-}
-
-function range(values) {
-  let [least, most] = [values[0], values[0]];
-  for (const value of values) {
-    if (value < least) least = value;
-    if (value > most) most = value;
-  }
-  return [least, most];
 }

@@ -1,0 +1,87 @@
+"""What lies around a digit on a photographed page: the edge of a table, and light that is not even.
+
+The ground is what a grey-scale opening or closing leaves (Serra 1982): the least, then the greatest, of a window wider
+than any stroke, or the other way round. It follows a shadow's edge, where a mean or Sauvola's threshold smears it.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Grey = NDArray[np.uint8]
+
+STRIP = 10  # a strip at the border takes up at most one such part of the page
+FAR = 0.3  # of the page's range of levels: so far from its median a strip has to be
+WINDOW = 3  # the window takes up one such part of the page: no stroke is as wide
+NEAR = 12  # and of the window that tells ink from ground: the inside of a loop is wider
+CLEAR = 2  # times as much of one as of the other is clear: of noise there is as much of both
+UNEVEN = 0.15  # of the greatest contrast: a border that varies by more is no even ground
+
+
+def without_strips(page: Image.Image) -> Image.Image:
+    """The page without strips of another level along its border: a table beside the paper, a frame."""
+    grey = np.asarray(page)
+    median = float(np.median(grey))
+    far = np.abs(grey - median) > FAR * (float(grey.max()) - float(grey.min()))
+    top, bottom = (_strip(rows) for rows in (far, far[::-1]))
+    left, right = (_strip(rows) for rows in (far.T, far.T[::-1]))
+    return page.crop((left, top, page.width - right, page.height - bottom))
+
+
+def _strip(far: NDArray[np.bool_]) -> int:
+    """How many rows from the first on are strip, with what is blurred beside it; 0 where there is no paper after it."""
+    counts = far.sum(axis=1)
+    most = len(far) // STRIP
+    rows = int((counts[: most + 1] * 100 >= 97 * far.shape[1]).cumprod().sum())
+    if rows == 0 or rows > most or counts[rows + 3] * 10 > 3 * far.shape[1]:
+        return 0
+    return rows + 3
+
+
+def is_uneven(border: Grey, grey: Grey) -> bool:
+    """Whether one level in ten of the border is further from its median than a share of the greatest contrast."""
+    median = float(np.median(border))
+    deviations = np.sort(np.abs(border - median))
+    contrast = max(float(grey.max()) - median, median - float(grey.min()))
+    return float(deviations[len(deviations) * 9 // 10]) > UNEVEN * contrast
+
+
+def is_dark_on_light(grey: Grey) -> bool | None:
+    """Whether strokes are clearly darker than the ground beside them; None where they are too wide for that."""
+    darker = (_ground(grey, "dark", NEAR) - grey.astype(np.int64)).sum()
+    lighter = (grey.astype(np.int64) - _ground(grey, "light", NEAR)).sum()
+    if max(darker, lighter) < CLEAR * min(darker, lighter):
+        return None
+    return bool(darker > lighter)
+
+
+def evened(page: Image.Image, was_inverted: bool) -> Image.Image:
+    """Light ink on a ground of 0: what is above the local ground, as a share of the paper's light for dark ink."""
+    grey = np.asarray(page)
+    ground = _ground(grey, "light", WINDOW).astype(np.int64)
+    above = grey - ground
+    if was_inverted:
+        above = above * 255 // np.maximum(255 - ground, 1)
+    return Image.fromarray(above.astype(np.uint8))
+
+
+def _ground(grey: Grey, ink: Literal["light", "dark"], part: int) -> Grey:
+    """The page without strokes of this kind that are narrower than one such part of it: uint8, as large."""
+    reach = min(grey.shape) // (2 * part)
+    first, then = (np.minimum, np.maximum) if ink == "light" else (np.maximum, np.minimum)
+    return _windowed(_windowed(grey, reach, first), reach, then)
+
+
+def _windowed(grey: Grey, reach: int, better: np.ufunc) -> Grey:
+    """The least or greatest of a square of 2 * reach + 1 pixels around each; edges are repeated."""
+    for _ in range(2):
+        grey = np.pad(grey, ((reach, reach), (0, 0)), mode="edge")
+        covered, wanted = 1, 2 * reach + 1
+        while covered < wanted:  # windows of 1, 2, 4, ... rows, then one that overlaps
+            step = min(covered, wanted - covered)
+            grey = better(grey[:-step], grey[step:])
+            covered += step
+        grey = grey.T
+    return np.ascontiguousarray(grey)
