@@ -45,7 +45,8 @@ def run(
 ) -> None:
     """Score a run or a file on a test set, class by class.
 
-    Prints scores per class, averages, AUC-ROC, log loss, the confusion matrix and the most confident mistakes.
+    Prints scores per class, averages, AUC-ROC, log loss, calibration, the confusion matrix and the most confident
+    mistakes.
 
     A class's accuracy is the share of its own images that were recognised. With --labels and --dataset the file may be
     another tool's ONNX classifier; it is run in a process of its own, under limits.
@@ -88,7 +89,8 @@ def print_evaluation(result: Any) -> None:
     auc = "undefined" if result.auc_roc is None else f"{result.auc_roc:.4f}"
     console.print_table(
         f"{result.model} ({result.format}): {console.percent(result.accuracy)} of {result.images:,} test images of "
-        f"{result.dataset} (95 % interval {low} to {high}); AUC-ROC {auc}, log loss {result.log_loss:.4f}",
+        f"{result.dataset} (95 % interval {low} to {high}); AUC-ROC {auc}, log loss {result.log_loss:.4f}, "
+        f"{_calibration_said(result.calibration)}",
         ["class", "images", "accuracy", "95 % interval", "precision", "recall", "F1"],
         [
             *(_class_row(row) for row in result.per_class),
@@ -111,6 +113,14 @@ def print_evaluation(result: Any) -> None:
                 for item in result.mistakes
             ],
         )
+
+
+def _calibration_said(found: Any) -> str:
+    low, high = (f"{100 * end:.2f}" for end in found.ece_ci95)
+    return (
+        f"Brier score {found.brier:.4f}, calibration error {100 * found.ece:.2f} points (95 % interval {low} to "
+        f"{high}), mean confidence {console.percent(found.confidence)}"
+    )
 
 
 def _class_row(row: Any) -> list[str]:

@@ -49,6 +49,7 @@ from lenet_edge_exporters.export_job import (
     DEFAULT_OPSET,
 )
 from lenet_edge_exporters.opening import check_trust
+from lenet_edge_runtime.pretrained_files import pretrained_name
 
 NAME = "export"
 OF_A_PAGE = ("run", "--web", "--engine", "--cdn", "--trust", "--json")  # what goes with an exported file and --web
@@ -118,6 +119,8 @@ def run(
         found = _own_run(net, weights, dataset, data_dir, mean, std)
     else:
         found = _run_to_export(run, said, model, dataset, data_dir)
+    if out is None and run is not None and (name := pretrained_name(run)):
+        out = Path(f"{name}-export")  # the package is no place for files
     with found.run.locked_for(out):
         report = export_run(
             found,

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -11,6 +12,7 @@ import typer
 from lenet_edge import console
 from lenet_edge.options import JsonOption, LabelsOption, MeanOption, StdOption, TimeLimitOption, open_foreign
 from lenet_edge_exporters.formats import FORMATS
+from lenet_edge_runtime.pretrained_files import PREFIX, PRETRAINED, pretrained_file, pretrained_name
 
 NAME = "predict"
 MODEL_SUFFIXES = tuple(row.suffix for row in FORMATS.values() if row.backend in ("onnxruntime", "litert"))
@@ -18,6 +20,7 @@ MODELS = f"the model is an ONNX, ORT or TFLite file ({', '.join(MODEL_SUFFIXES)}
 INVERT = {"auto": "auto", "yes": True, "no": False}
 FITS = ("auto", "mnist", "resize")
 BATCH = 256  # images in memory
+NONE = "none"  # the label of what is none of the classes
 
 
 def run(
@@ -25,8 +28,9 @@ def run(
         list[Path],
         typer.Argument(
             metavar="[MODEL] IMAGE...",
-            help="An exported ONNX or ORT file, and images, folders of images, or patterns in quotes such as "
-            "'photos/**/*.png'; without a file, the latest run's int8 or else float32 one.",
+            help="An exported ONNX or ORT file, or pretrained:mnist; and images, folders "
+            "of images, or patterns in quotes such as 'photos/**/*.png'. Without a file, the latest run's int8 or else "
+            "float32 one; without a run, pretrained:mnist.",
         ),
     ],
     invert: Annotated[
@@ -43,6 +47,13 @@ def run(
     answers: Annotated[
         str | None,
         typer.Option("--format", help="text, csv or jsonl (with all probabilities).  [default: by --out, or text]"),
+    ] = None,
+    abstain: Annotated[
+        bool, typer.Option("--abstain", help="Answer none where an image shows none of the model's classes.")
+    ] = False,
+    coverage: Annotated[
+        float | None,
+        typer.Option(help="Answer a set of labels that holds the true one with this probability, such as 0.99."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the answers to this file.")] = None,
     verify: Annotated[
@@ -78,9 +89,11 @@ def run(
     policies: tuple[Any, Any] = INVERT[invert], fit
     if fit == "mnist" and classifier.spec.channels != 1:
         raise typer.BadParameter("--fit mnist is for models of grey images, this one takes colour: --fit resize")
-    count = _Count()
+    _check_confidence(classifier.spec, abstain, coverage)
+    count = _Count(abstain)
     with _output(out) as file, _progress(shown=out is not None or not sys.stdout.isatty()) as tick:
-        for lines in as_lines(count.readable(classify_files(find_images(names), classifier, batch, *policies), tick)):
+        found = classify_files(find_images(names), classifier, batch, *policies, coverage)
+        for lines in as_lines(count.readable(found, tick)):
             file.write(lines)
     if out is not None:
         console.say(f"{count.images - count.failed:,} answers are in {out}")
@@ -91,9 +104,10 @@ def run(
 
 
 class _Count:
-    """Lets the answers through, says what could not be read, and counts both."""
+    """Lets the answers through, says what could not be read, and counts both; `abstains` from what is not known."""
 
-    def __init__(self) -> None:
+    def __init__(self, abstains: bool) -> None:
+        self.abstains = abstains
         self.images = self.failed = 0
 
     def readable(self, answers: Iterable[Any], tick: Callable[[int, int], None]) -> Iterator[Any]:
@@ -106,8 +120,19 @@ class _Count:
                 self.failed += 1
                 console.say(f"lenet-edge: error: {answer}")
             else:
-                yield path, answer
+                yield path, replace(answer, label=NONE) if self.abstains and not answer.known else answer
             tick(self.images, self.failed)
+
+
+def _check_confidence(spec: Any, abstain: bool, coverage: float | None) -> None:
+    """Raise for what the file was not given in its training."""
+    levels = [level for level, _ in spec.coverage]
+    given = "train again; imported weights have none"
+    if abstain and spec.threshold is None:
+        raise typer.BadParameter(f"the model has no threshold for what is none of its classes: {given}")
+    if coverage is not None and coverage not in levels:
+        known = f"it has {', '.join(f'{level:g}' for level in levels)}" if levels else given
+        raise typer.BadParameter(f"the model has no sets of --coverage {coverage:g}: {known}")
 
 
 def _format(name: str | None, out: Path | None, as_json: bool) -> Callable[[Any], Iterator[str]]:
@@ -157,14 +182,14 @@ def _progress(shown: bool) -> Iterator[Callable[[int, int], None]]:
 
 
 def _model_and_images(paths: list[Path]) -> tuple[Path, list[Path]]:
-    named = paths[0].name.endswith(MODEL_SUFFIXES)
+    named = paths[0].name.endswith(MODEL_SUFFIXES) or str(paths[0]).startswith(PREFIX)
     for path in paths[named:]:
         _refuse_model(path)
     if not named:
         return _latest_model(), paths
     if len(paths) == 1:
         raise typer.BadParameter("give one or more images after the model")
-    return paths[0], paths[1:]
+    return _pretrained(paths[0]) or paths[0], paths[1:]
 
 
 def _refuse_model(path: Path) -> None:
@@ -180,10 +205,23 @@ def _refuse_model(path: Path) -> None:
         raise typer.BadParameter(f"{path} is no image: {MODELS}")
 
 
+def _pretrained(given: Path) -> Path | None:
+    """The file of a network that comes with the package, where `given` is the name of one."""
+    if not str(given).startswith(PREFIX):
+        return None
+    if (name := pretrained_name(given)) is None:
+        raise typer.BadParameter(f"no network called {given} comes with lenet-edge; there is {', '.join(PRETRAINED)}")
+    return pretrained_file(name)
+
+
 def _latest_model() -> Path:
     from lenet_edge.runs.finding import find_run
+    from lenet_edge.runs.run import RUNS
     from lenet_edge_runtime.errors import ModelFileError
 
+    if not any(RUNS.glob("*/run.json")):
+        console.say("there is no run here: answered by pretrained:mnist, the network that comes with lenet-edge")
+        return pretrained_file("mnist")
     run = find_run(None).run
     for pattern in ("*.int8.onnx", "*.onnx"):
         if files := sorted(file for file in run.export_folder.glob(pattern) if ".rejected" not in file.suffixes):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from lenet_edge.data.image_data import ImageData
+from lenet_edge.evaluation.calibration import Calibration, measure_calibration
 from lenet_edge.evaluation.statistics import wilson_interval
 from lenet_edge_exporters import LoadedModel
 from lenet_edge_runtime import softmax
@@ -79,6 +80,7 @@ class Evaluation:
     weighted: Average  # by support
     auc_roc: float | None
     log_loss: float
+    calibration: Calibration
     confusion_matrix: list[list[int]]
     mistakes: list[Mistake]
 
@@ -141,6 +143,7 @@ def score(
         weighted=_average(labels, predicted, classes, "weighted"),
         auc_roc=_auc_roc(labels, probabilities) if (support > 0).all() else None,
         log_loss=float(metrics.log_loss(labels, probabilities, labels=classes)),
+        calibration=measure_calibration(probabilities, labels),
         confusion_matrix=metrics.confusion_matrix(labels, predicted, labels=classes).tolist(),
         mistakes=_most_confident_mistakes(probabilities, predicted, labels, names, mistakes),
     )

@@ -48,14 +48,19 @@ def find_images(names: Iterable[Path]) -> Iterator[Path]:
 
 
 def classify_files(
-    paths: Iterable[Path], classifier: AnyClassifier, batch: int, invert: Invert = "auto", fit: FitPolicy = "auto"
+    paths: Iterable[Path],
+    classifier: AnyClassifier,
+    batch: int,
+    invert: Invert = "auto",
+    fit: FitPolicy = "auto",
+    coverage: float | None = None,
 ) -> Iterator[Answer]:
     """Classify image files in their order, `batch` of them a call; a file that cannot be read is answered by why."""
     remaining = iter(paths)
     while chunk := list(islice(remaining, batch)):
         fitted = [_fitted(path, classifier.spec, invert, fit) for path in chunk]
         readable = [item for item in fitted if isinstance(item, Fitted)]
-        predictions = iter(name_answers(readable, classifier.spec, classifier.logits))
+        predictions = iter(name_answers(readable, classifier.spec, classifier.logits, coverage))
         for path, item in zip(chunk, fitted, strict=True):
             yield path, item if isinstance(item, ImageError) else next(predictions)
 

@@ -10,20 +10,23 @@ from lenet_edge_runtime.printable import csv_row, printable, to_json
 
 Answers = Iterable[tuple[Path, Prediction]]
 
-COLUMNS = ("path", "label", "index", "probability", "inverted")
+COLUMNS = ("path", "label", "index", "probability", "inverted", "known", "labels")
 
 
 def as_text(answers: Answers) -> Iterator[str]:
     """For people: one line an image."""
     for path, prediction in answers:
-        yield f"{printable(prediction.label)}  {percent(prediction.probability):>8}  {printable(path_text(path))}\n"
+        named = prediction.label if prediction.labels is None else " or ".join(prediction.labels)
+        yield f"{printable(named)}  {percent(prediction.probability):>8}  {printable(path_text(path))}\n"
 
 
 def as_csv(answers: Answers) -> Iterator[str]:
     """A head and one row an image, no text of which is a formula to a spreadsheet: see `csv_row`."""
     yield csv_row(COLUMNS)
     for path, found in answers:
-        yield csv_row((path_text(path), found.label, found.index, found.probability, str(found.inverted).lower()))
+        said = (str(value).lower() for value in (found.inverted, found.known))
+        labels = " ".join(found.labels or ())
+        yield csv_row((path_text(path), found.label, found.index, found.probability, *said, labels))
 
 
 def as_json_lines(answers: Answers) -> Iterator[str]:
@@ -47,4 +50,5 @@ def path_text(path: Path) -> str:
 
 
 def _object(path: Path, prediction: Prediction) -> str:
-    return to_json({"path": path_text(path), **vars(prediction)})
+    fields = {name: value for name, value in vars(prediction).items() if value is not None}
+    return to_json({"path": path_text(path), **fields})

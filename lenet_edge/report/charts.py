@@ -70,9 +70,9 @@ def line_chart(
         title,
         description,
         tag("defs", window),
-        *_grid(y, LEFT, right, formatted),
-        *(_text(x(t), BOTTOM + 17, f"{t:.0f}", "tick middle") for t in _whole(x.ticks())),
-        _text((LEFT + right) / 2, BOTTOM + 32, "epoch", "tick middle"),
+        *grid(y, LEFT, right, formatted),
+        *(axis_text(x(t), BOTTOM + 17, f"{t:.0f}", "tick middle") for t in _whole(x.ticks())),
+        axis_text((LEFT + right) / 2, BOTTOM + 32, "epoch", "tick middle"),
         *(_polyline(line, x, y, identity) for line in lines),
         *(_line_label(line, right, y, place) for line, place in zip(lines, places, strict=True)),
         size=(WIDTH, HEIGHT),
@@ -95,9 +95,9 @@ def scatter(
     x = Scale(min(xs) / 1.6, max(xs) * 1.6, LEFT + 8, WIDTH - 12, log=True)
     y = Scale(min(lows) - room, max(highs) + room, BOTTOM, TOP)
     children: list[Content] = [
-        *_grid(y, LEFT + 8, WIDTH - 12, y_formatted),
-        *(_text(x(t), BOTTOM + 17, x_formatted(t), "tick middle") for t in x.ticks()),
-        _text((LEFT + WIDTH) / 2, BOTTOM + 32, axis, "tick middle"),
+        *grid(y, LEFT + 8, WIDTH - 12, y_formatted),
+        *(axis_text(x(t), BOTTOM + 17, x_formatted(t), "tick middle") for t in x.ticks()),
+        axis_text((LEFT + WIDTH) / 2, BOTTOM + 32, axis, "tick middle"),
     ]
     children += [
         tag("line", x1=x(dot.x), x2=x(dot.x), y1=y(dot.y_low), y2=y(dot.y_high), class_="whisker") for dot in dots
@@ -105,13 +105,14 @@ def scatter(
     for dot, (label_x, label_y) in zip(dots, _label_places(dots, x, y), strict=True):
         children.append(tag("line", x1=x(dot.x), y1=y(dot.y), x2=label_x, y2=label_y - 4, class_="leader"))
         children.append(tag("circle", cx=x(dot.x), cy=y(dot.y), r=4.5, class_=dot.kind))
-        children.append(_text(label_x, label_y, dot.name, "label middle halo"))
+        children.append(axis_text(label_x, label_y, dot.name, "label middle halo"))
     return figure(identity, title, description, *children, size=(WIDTH, HEIGHT))
 
 
-def _grid(y: Scale, left: float, right: float, formatted: Formatter) -> list[Markup]:
+def grid(y: Scale, left: float, right: float, formatted: Formatter) -> list[Markup]:
+    """Horizontal lines with what they stand for."""
     lines = [tag("line", x1=left, x2=right, y1=y(t), y2=y(t), class_="grid") for t in y.ticks()]
-    return lines + [_text(left - 6, y(t) + 4, formatted(t), "tick end") for t in y.ticks()]
+    return lines + [axis_text(left - 6, y(t) + 4, formatted(t), "tick end") for t in y.ticks()]
 
 
 def _polyline(line: Line, x: Scale, y: Scale, window: str) -> Markup:
@@ -126,8 +127,8 @@ def _line_label(line: Line, right: float, y: Scale, place: float) -> Markup:
     return tag(
         "g",
         tag("line", x1=right + 2, y1=end, x2=right + 10, y2=place, class_="leader"),
-        _text(right + 13, place - 1, line.name, f"label {line.kind}"),
-        _text(right + 13, place + LABEL_HEIGHT, line.end, f"label strong {line.kind}"),
+        axis_text(right + 13, place - 1, line.name, f"label {line.kind}"),
+        axis_text(right + 13, place + LABEL_HEIGHT, line.end, f"label strong {line.kind}"),
     )
 
 
@@ -160,7 +161,8 @@ def _is_free(place: tuple[float, float], half: float, taken: Sequence[tuple[floa
     return inside and all(right < a or left > c or bottom < b or top > d for a, b, c, d in taken)
 
 
-def _text(x: float, y: float, text: str, class_: str) -> Markup:
+def axis_text(x: float, y: float, text: str, class_: str) -> Markup:
+    """A word in the picture."""
     return tag("text", text, x=x, y=y, class_=class_)
 
 

@@ -36,6 +36,7 @@ def summary(found: Findings) -> Markup:
         "macro F1": f"{scores.macro.f1:.4f}",
         "AUC-ROC": "undefined" if scores.auc_roc is None else f"{scores.auc_roc:.4f}",
         "log loss": f"{scores.log_loss:.4f}",
+        "calibration error": f"{100 * scores.calibration.ece:.2f} points",
         "parameters": f"{found.record.metrics.get('parameters', 0):,}",
         **best_files(found),
     }

@@ -9,6 +9,9 @@ from lenet_edge.runs.record import RunRecord, Status
 from lenet_edge.runs.run import RUNS, Run
 from lenet_edge_exporters import manifest
 from lenet_edge_runtime.errors import RunError
+from lenet_edge_runtime.pretrained_files import PREFIX, PRETRAINED, pretrained_name
+
+PRETRAINED_RUNS = Path(__file__).parent / "pretrained"
 
 
 def readable_runs(root: Path) -> Iterator[tuple[Run, RunRecord]]:
@@ -29,12 +32,12 @@ def find_run(
     status: tuple[Status, ...] = ("finished", "imported"),
     data_dir: Path | None = None,
 ) -> OpenedRun:
-    """Open the run at `given` (a path, or a name below `root`), or the latest of `status`.
+    """Open the run at `given` (a path, a name below `root`, or `pretrained:NAME`), or the latest of `status`.
 
     Raises RunError where there is none, or the one given is of another status.
     """
     if given is not None:
-        run = Run(given if given.exists() or not (root / given).exists() else root / given)
+        run = _named(given, root)
         manifest.check(run.record_path)
         opened = open_run(run, data_dir)
         if opened.record.status not in status:
@@ -47,6 +50,19 @@ def find_run(
     latest = max(found, key=lambda opened: opened.record.created)
     manifest.check(latest.run.record_path)
     return latest
+
+
+def pretrained_run(name: str) -> Run:
+    """The run of a network that comes with the package; nothing is to be written into it."""
+    return Run(PRETRAINED_RUNS / name)
+
+
+def _named(given: Path, root: Path) -> Run:
+    if str(given).startswith(PREFIX):
+        if (name := pretrained_name(given)) is None:
+            raise RunError(f"no network called {given} comes with lenet-edge; there is {', '.join(PRETRAINED)}")
+        return pretrained_run(name)
+    return Run(given if given.exists() or not (root / given).exists() else root / given)
 
 
 _DESCRIBED = {

@@ -26,6 +26,7 @@ from lenet_edge_runtime import records
 from lenet_edge_runtime.errors import RunError
 from lenet_edge_runtime.reading import read_text
 from lenet_edge_runtime.records import Sized
+from lenet_edge_runtime.spec import ModelSpec
 
 RUNS = Path("runs")
 
@@ -109,9 +110,11 @@ class Run:
         manifest.add(self.folder, kept)
         self.write(record)
 
-    def finish(self, metrics: dict[str, Any], activation_ranges: tuple[tuple[float, float], ...] = ()) -> RunRecord:
-        """Mark the run as finished with these metrics (and the ranges of fake quantization); drop its checkpoint."""
-        record = replace(self.read(), status="finished", metrics=metrics)
+    def finish(
+        self, metrics: dict[str, Any], activation_ranges: tuple[tuple[float, float], ...], spec: ModelSpec
+    ) -> RunRecord:
+        """Mark the run as finished with these metrics, ranges of fake quantization and spec; drop its checkpoint."""
+        record = replace(self.read(), status="finished", metrics=metrics, spec=spec)
         if record.quantization is not None:
             quantization = replace(record.quantization, activation_ranges=activation_ranges)
             record = replace(record, quantization=quantization)

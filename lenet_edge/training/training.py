@@ -15,6 +15,7 @@ from lenet_edge.runs import checkpoints
 from lenet_edge.runs.history import Epoch, read_history, write_history
 from lenet_edge.runs.record import Device, RunRecord, fitted_to, now, spec_for
 from lenet_edge.runs.run import Run, create_run
+from lenet_edge.training.confidence import calibrate
 from lenet_edge.training.distributed import ALONE, Team
 from lenet_edge.training.optimization import epochs_for
 from lenet_edge.training.plots import draw_curves
@@ -127,10 +128,13 @@ def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, 
     if record.recipe.patience is not None:
         checkpoints.load_weights(run.weights_path, final)
     quantized = final if isinstance(final, FakeQuantized) else None
+    answers = logits_of(final, trainer.spec, trainer.val_pixels).cpu().numpy()
+    temperature, spec = calibrate(final, trainer.spec, answers, trainer.val_labels.cpu().numpy())
     checkpoints.save_weights(run.weights_path, quantized.net if quantized else final)
     title = f"{record.recipe.name} on {record.dataset}, seed {record.seed}"
     draw_curves(history, title, run.curves_path)
-    return run.finish(_metrics(trainer, history, data), quantized.ranges() if quantized else ())
+    metrics = {**_metrics(trainer, history, data), "temperature": round(temperature, 4)}
+    return run.finish(metrics, quantized.ranges() if quantized else (), spec)
 
 
 def best_epoch(history: list[Epoch]) -> int:

@@ -130,6 +130,7 @@ def _description(
         "width": spec.width,
         "polarity": spec.polarity,
         "fit": spec.fit,
+        "threshold": spec.threshold,
         "accuracy": {key: card[key] for key in ("dataset", "split", "images", "accuracy")} if card else None,
         "engine": {
             "name": engine,

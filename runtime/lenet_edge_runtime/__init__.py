@@ -5,7 +5,8 @@
 '7'
 """
 
-from lenet_edge_runtime.classifier import Classifier, Prediction, softmax
+from lenet_edge_runtime.answers import softmax
+from lenet_edge_runtime.classifier import Classifier, Prediction
 from lenet_edge_runtime.errors import ImageError, LenetEdgeError, ModelFileError, ProviderError
 from lenet_edge_runtime.spec import ModelSpec
 

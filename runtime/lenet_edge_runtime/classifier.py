@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_runtime import onnx_file, proof, signing
+from lenet_edge_runtime.answers import are_known, label_sets, softmax
 from lenet_edge_runtime.engines import Closed, Engine, Images, open_engine
 from lenet_edge_runtime.errors import ImageError, ModelFileError
 from lenet_edge_runtime.fitting import FitPolicy, Fitted, Invert, fit_image
 from lenet_edge_runtime.images import ImageSource, read_image, to_input
+from lenet_edge_runtime.pretrained_files import pretrained_file, pretrained_name
 from lenet_edge_runtime.sessions import read_model
 from lenet_edge_runtime.shared_library import is_library
 from lenet_edge_runtime.spec import PREFIX, ModelSpec, check_outputs, check_pixels, input_type_of
@@ -29,6 +31,8 @@ class Prediction:
     """The answer for one image; `probabilities` follow the order of the spec's labels and sum to 1.
 
     `inverted` says whether the image was inverted before it was classified, as dark ink on light paper has to be.
+    `known` is False where the image shows none of the classes, as far as the file can tell (`ModelSpec.threshold`).
+    `labels` is there where a coverage was asked for: the labels that hold the true one with that probability.
     """
 
     label: str
@@ -36,10 +40,14 @@ class Prediction:
     probability: float
     probabilities: tuple[float, ...]
     inverted: bool
+    known: bool = True
+    labels: tuple[str, ...] | None = None
 
 
 class Classifier:
     """An ONNX or ORT file exported by lenet-edge, opened once; it may be shared by threads.
+
+    `Classifier("mnist")` is the network that comes with the package.
 
     `threads` is how many onnxruntime uses for one call, at most this machine's processors (they do not spin between
     calls), `provider` what runs the whole of the model: "cpu", or in other builds of onnxruntime "cuda", "coreml",
@@ -75,8 +83,10 @@ class Classifier:
         verify: bool = True,
         public_key: Path | str | None = None,
     ) -> None:
-        self._path = Path(path)
+        name = pretrained_name(path)
+        self._path = Path(path) if name is None else pretrained_file(name)
         content = read_model(self._path)
+        path = self._path
         _refuse_foreign(self._path, content)  # unopened: onnxruntime runs parts of a graph as it opens it
         self.signed_by = None if public_key is None else signing.check_file(content, public_key, str(path))
         if verify and not is_library(self._path):
@@ -185,13 +195,18 @@ def classify(
 
 
 def name_answers(
-    fitted: Sequence[Fitted], spec: ModelSpec, logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    fitted: Sequence[Fitted],
+    spec: ModelSpec,
+    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    coverage: float | None = None,
 ) -> list[Prediction]:
-    """Run fitted images through `logits` in one call, and name the answers."""
+    """Run fitted images through `logits` in one call, and name the answers; with sets of labels of that coverage."""
     if not fitted:
         return []
-    rows = softmax(logits(np.stack([image.pixels for image in fitted])))
-    return [_prediction(row, spec, image.inverted) for row, image in zip(rows, fitted, strict=True)]
+    found = logits(np.stack([image.pixels for image in fitted]))
+    rows, known = softmax(found), are_known(found, spec)
+    sets = [None] * len(rows) if coverage is None else label_sets(rows, spec, coverage)
+    return [_prediction(*parts, spec) for parts in zip(rows, known, sets, fitted, strict=True)]
 
 
 def carries_spec(path: Path) -> bool:
@@ -215,18 +230,16 @@ def _described(dtype: str, shape: Sequence[object]) -> str:
     return f"{dtype} [batch, {', '.join(map(str, shape))}]"
 
 
-def _prediction(probabilities: NDArray[np.float64], spec: ModelSpec, inverted: bool) -> Prediction:
+def _prediction(
+    probabilities: NDArray[np.float64], known: np.bool_, labels: tuple[str, ...] | None, image: Fitted, spec: ModelSpec
+) -> Prediction:
     index = int(probabilities.argmax())
     return Prediction(
         label=spec.labels[index],
         index=index,
         probability=float(probabilities[index]),
         probabilities=tuple(float(value) for value in probabilities),
-        inverted=inverted,
+        inverted=image.inverted,
+        known=bool(known),
+        labels=labels,
     )
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities, float64 [n, classes], of logits [n, classes]; shifted by the maximum so that none overflows."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

@@ -10,7 +10,7 @@ import numpy as np
 
 from lenet_edge_runtime.errors import ArgumentError, ModelFileError
 from lenet_edge_runtime.metadata import PREFIX as PREFIX
-from lenet_edge_runtime.metadata import anything, items, number, read, shortened, table, text, whole
+from lenet_edge_runtime.metadata import anything, items, number, read, read_optional, shortened, table, text, whole
 from lenet_edge_runtime.records import Sized, Within
 
 Polarity = Literal["light-on-dark", "dark-on-light", "any"]
@@ -39,6 +39,8 @@ class ModelSpec:
     padding: Annotated[int, Within(0, 256)] = 0  # pixels on each side, added to the raw image before normalisation
     polarity: Polarity = "any"  # what the training images looked like; "any": no image is ever inverted
     fit: Fit = "resize"  # how they were placed in height x width
+    threshold: float | None = None  # of the logits' log-sum-exp, below which an image shows none of the labels
+    coverage: tuple[tuple[float, float], ...] = ()  # of sets of labels, and the greatest 1 - p in such a set
 
     def __post_init__(self) -> None:
         """Raise ValueError for a spec that describes no classifier."""
@@ -52,6 +54,10 @@ class ModelSpec:
             raise ValueError(f"mean and std have to be finite, got {self.mean} and {self.std}")
         if not all(value > 0 for value in self.std):
             raise ValueError(f"std has to be above zero, got {self.std}")
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise ValueError(f"threshold has to be finite, got {self.threshold}")
+        if not all(0 < level < 1 and 0 <= quantile <= 1 for level, quantile in self.coverage):
+            raise ValueError(f"coverages and their quantiles lie between 0 and 1, got {self.coverage}")
         if self.polarity not in get_args(Polarity):
             raise ValueError(f"polarity is one of {get_args(Polarity)}, got {self.polarity!r}")
         if self.fit not in get_args(Fit) or (self.fit == "mnist" and self.channels != 1):
@@ -86,7 +92,10 @@ class ModelSpec:
             "mean": list(self.mean),
             "std": list(self.std),
             "polarity": self.polarity,
-            **({} if self.fit == "resize" else {"fit": self.fit}),  # stated where it is not what old files mean
+            # Stated where they are not what older files mean.
+            **({} if self.fit == "resize" else {"fit": self.fit}),
+            **({} if self.threshold is None else {"threshold": self.threshold}),
+            **({} if not self.coverage else {"coverage": [list(row) for row in self.coverage]}),
         }
         return {PREFIX + key: json.dumps(value, ensure_ascii=False) for key, value in fields.items()}
 
@@ -108,6 +117,8 @@ class ModelSpec:
                 padding=padding,
                 polarity=cast(Polarity, read(metadata, "polarity", text)),
                 fit=cast(Fit, read(metadata, "fit", text, "resize")),
+                threshold=read_optional(metadata, "threshold", number),
+                coverage=tuple((a, b) for a, b in read(metadata, "coverage", items(items(number, 2, 2)), ())),
             )
         except ValueError as error:
             raise ModelFileError(f"the file's metadata is damaged: {shortened(str(error), 300)}") from None

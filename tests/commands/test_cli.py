@@ -97,7 +97,7 @@ def test_train_export_verify_bench_predict(cli: CommandLine, png: Path) -> None:
     assert measured["rows"][0]["relative_to_pytorch"] == 1
 
     (predicted,) = json.loads(cli("predict", png, "--json").stdout)
-    assert set(predicted) == {"path", "label", "index", "probability", "probabilities", "inverted"}
+    assert set(predicted) == {"path", "label", "index", "probability", "probabilities", "inverted", "known"}
     assert (predicted["label"], predicted["index"]) == ("7", 7)
     assert sum(predicted["probabilities"]) == pytest.approx(1)
 

@@ -89,6 +89,7 @@ def _fields(job: ExportJob, made: Made) -> dict[str, str]:
     channels, height, width = job.spec.pixel_shape
     weights = job.provenance.get("weights_sha256")
     parameters = job.provenance.get("parameters")
+    threshold = job.spec.threshold
     return {
         "TITLE": title_of(job),
         "VERSION": versions["lenet-edge"],
@@ -112,6 +113,8 @@ def _fields(job: ExportJob, made: Made) -> dict[str, str]:
         "ACTIVATIONS": str(program.activations),
         "BODY": program.body,
         "LABELS": c_strings(job.spec.labels),
+        "THRESHOLD": f"{np.finfo(np.float32).min if threshold is None else np.float32(threshold)!s}f",
+        "THRESHOLD_SAID": "minus infinity (the network has no threshold)" if threshold is None else f"{threshold:.6g}",
         "LABELS_JSON": json.dumps(list(job.spec.labels)),
         "LABEL_LIST": ", ".join(code_span(to_json(label)) for label in job.spec.labels),
         "IMAGES": str(len(answers.pixels)),

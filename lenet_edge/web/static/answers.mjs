@@ -8,6 +8,13 @@ export function softmax(logits) {
   return powers.map((power) => power / sum);
 }
 
+/** Whether an image with these logits shows one of the classes: their log-sum-exp reaches the threshold, if any. */
+export function isKnown(logits, threshold) {
+  if (threshold === null || threshold === undefined) return true;
+  const greatest = Math.max(...logits);
+  return greatest + Math.log(Array.from(logits, (value) => Math.exp(value - greatest)).reduce((a, b) => a + b)) >= threshold;
+}
+
 /** known-answers.json -> { count, imageOf(i), logits: Float32Array, tolerance }. */
 export function decode(document) {
   const pixels = bytesOf(document.pixels);

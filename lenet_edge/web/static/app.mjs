@@ -1,7 +1,7 @@
 // The page: image in, answer out. All that is particular to a file stands in model.json and known-answers.json; the
 // engine is the module that model.json names.
 
-import { decode, replay, sha256, softmax, time, verdict } from "./answers.mjs";
+import { decode, isKnown, replay, sha256, softmax, time, verdict } from "./answers.mjs";
 import { fitImage } from "./fitting.mjs";
 import { toGrey } from "./image.mjs";
 import { Pad } from "./pad.mjs";
@@ -130,10 +130,12 @@ class App {
     const { labels } = this.model;
     // While a stroke is drawn the answer changes with every move: screen readers are kept quiet until it ends.
     element("answer").ariaBusy = String(!job.isDone);
-    const probabilities = softmax(await this.engine.predict(job.pixels));
+    const logits = await this.engine.predict(job.pixels);
+    const probabilities = softmax(logits);
     const best = probabilities.indexOf(Math.max(...probabilities));
     showBars(probabilities);
-    showAnswer(labels[best], percent(probabilities[best]));
+    if (isKnown(logits, this.model.threshold)) showAnswer(labels[best], percent(probabilities[best]));
+    else showAnswer("none of these", `nearest: ${labels[best]}`);
     paint(element("seen"), job.pixels, this.model);
     element("seen").ariaLabel = "The pixels that the net sees";
     if (!job.isDone) return;

@@ -10,7 +10,7 @@
  *     static lenet_scratch scratch;
  *     float logits[LENET_CLASSES];
  *     lenet_predict(pixels, logits, &scratch);
- *     puts(lenet_labels[lenet_best(logits)]);
+ *     puts(lenet_known(logits) ? lenet_labels[lenet_best(logits)] : "none");
  *
  * Nothing is allocated and nothing global is written: calls with scratch of their own may run at the same time, in
  * threads or interrupts, and every call does the same work, whatever the image. The logits are the same, bit for bit,
@@ -57,6 +57,10 @@ void lenet_predict(const uint8_t *pixels, float *logits, lenet_scratch *scratch)
 
 /* The index of the greatest of LENET_CLASSES logits; of equal ones, the first. */
 int lenet_best(const float *logits);
+
+/* Whether the image shows one of the classes: 1 where ln(sum(exp(logits))) is at least @THRESHOLD_SAID@,
+ * else 0. */
+int lenet_known(const float *logits);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,47 @@
+"""The networks that come with the package: whole, by name, without a run, and the start of an export."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from command_line import CommandLine
+from lenet_edge.runs.finding import find_run
+from lenet_edge_runtime import Classifier, ModelFileError
+from lenet_edge_runtime.pretrained_files import PRETRAINED, pretrained_file, pretrained_name
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_network_proves_itself_and_is_that_of_its_weights(name: str) -> None:
+    classifier = Classifier(name)
+    assert classifier.prove().passed
+    assert classifier.spec.threshold is not None
+    assert pretrained_file(name).stat().st_size < 100_000
+    found = find_run(Path(f"pretrained:{name}"))
+    assert found.record.spec == classifier.spec
+    pixels = np.random.default_rng(0).integers(0, 256, (20, *classifier.spec.pixel_shape), np.uint8)
+    assert np.abs(found.model.logits(pixels) - classifier.logits(pixels)).mean() < 0.5
+
+
+def test_predict_answers_where_there_is_no_run(cli: CommandLine) -> None:
+    page = Image.new("L", (200, 260), "white")
+    ImageDraw.Draw(page).line([(50, 60), (150, 60), (95, 210)], "black", 9, joint="curve")
+    page.save("seven.png")
+    result = cli("predict", "seven.png", "--json")
+    assert json.loads(result.stdout)[0]["label"] == "7"
+    assert "answered by pretrained:mnist" in result.stderr
+    assert json.loads(cli("predict", "pretrained:mnist", "seven.png", "--json").stdout)[0]["label"] == "7"
+    refused = cli("predict", "pretrained:emnist", "seven.png")
+    assert refused.exit_code == 2
+    assert "there is mnist" in refused.stderr
+
+
+def test_a_file_of_that_name_goes_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert pretrained_name("mnist") == pretrained_name("pretrained:mnist") == "mnist"
+    (tmp_path / "mnist").write_bytes(b"no model")
+    assert pretrained_name("mnist") is None
+    with pytest.raises(ModelFileError):
+        Classifier("mnist")
