@@ -17,6 +17,7 @@ from image_variants import MODES, SIZES, on_page, photo, resized
 from lenet_edge.data.datasets import load_dataset
 from lenet_edge.data.image_data import ImageData
 from lenet_edge_runtime import ModelSpec
+from lenet_edge_runtime.answers import are_known
 from lenet_edge_runtime.fitting import Fitted, fit_image
 from lenet_edge_runtime.images import read_image
 from specs import GREY_SPEC
@@ -285,3 +286,11 @@ def test_softmax_is_numpys(digits: ImageData) -> None:
     expected = np.exp(logits.astype(float) - logits.max())
     found = run_module("answers.mjs", "return m.softmax(given);", logits.tolist())
     np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("threshold", [None, 2.5, 6.0])
+def test_page_knows_what_python_knows(threshold: float | None) -> None:
+    logits = RNG.normal(1, 3, (200, 10)).astype(np.float32)
+    body = "return given.rows.map((row) => m.isKnown(row, given.threshold));"
+    found = run_module("answers.mjs", body, {"rows": logits.tolist(), "threshold": threshold})
+    np.testing.assert_array_equal(found, are_known(logits, replace(GREY_SPEC, threshold=threshold)))
