@@ -16,7 +16,7 @@ STRIP = 10  # a strip at the border takes up at most one such part of the page
 FAR = 0.3  # of the page's range of levels: so far from its median a strip has to be
 WINDOW = 3  # the window takes up one such part of the page: no stroke is as wide
 NEAR = 12  # and of the window that tells ink from ground: the inside of a loop is wider
-CLEAR = 2  # times as much of one as of the other is clear: of noise there is as much of both
+CLEAR = 1.2  # times as much of one as of the other is clear: of noise there is as much of both
 UNEVEN = 0.15  # of the greatest contrast: a border that varies by more is no even ground
 
 

@@ -118,13 +118,16 @@ class ModelSpec:
                 polarity=cast(Polarity, read(metadata, "polarity", text)),
                 fit=cast(Fit, read(metadata, "fit", text, "resize")),
                 threshold=read_optional(metadata, "threshold", number),
-                coverage=tuple((a, b) for a, b in read(metadata, "coverage", items(items(number, 2, 2)), ())),
+                coverage=tuple((row[0], row[1]) for row in read_optional(metadata, "coverage", _PAIRS) or ()),
             )
         except ValueError as error:
             raise ModelFileError(f"the file's metadata is damaged: {shortened(str(error), 300)}") from None
         if spec.channels != channels:
             raise ModelFileError(f"the file's metadata is damaged: {channels} channels, and {spec.channels} means")
         return spec
+
+
+_PAIRS = items(items(number, 2, 2))
 
 
 def check_outputs(outputs: object, spec: ModelSpec, name: str) -> None:

@@ -5,7 +5,7 @@ const STRIP = 10; // a strip at the border takes up at most one such part of the
 const FAR = 0.3; // of the page's range of levels: so far from its median a strip has to be
 const WINDOW = 3; // the window takes up one such part of the page: no stroke is as wide
 const NEAR = 12; // and of the window that tells ink from ground
-const CLEAR = 2; // times as much of one as of the other is clear
+const CLEAR = 1.2; // times as much of one as of the other is clear
 const UNEVEN = 0.15; // of the greatest contrast: a border that varies by more is no even ground
 
 /** The page without strips of another level along its border. */
