@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -35,10 +34,24 @@ class OnnxLogits:
 
 
 def answer_images(pixels: NDArray[np.uint8], model: Answers) -> NDArray[np.uint8]:
-    """Known-answer images: those that compress best, one of every predicted class first, in 16 greys: a small file."""
+    """Known-answer images, in 16 greys for a small file: diverse, so that few faults leave all logits as they are.
+
+    Of every predicted class the one nearest to the decision boundary, then again and again the one whose logits lie
+    furthest from those of all chosen ones (`benchmarks/known_answer_faults.py` measures what they find).
+    """
     pixels = pixels & np.uint8(0xF0)
-    predicted = model.logits(pixels).argmax(1)
-    order = sorted(range(len(pixels)), key=lambda index: len(zlib.compress(pixels[index].tobytes(), 9)))
-    firsts = [next(index for index in order if predicted[index] == label) for label in np.unique(predicted)]
-    rest = [index for index in order if index not in firsts]
-    return pixels[[*firsts, *rest][:KNOWN_ANSWERS]]
+    logits = model.logits(pixels).astype(np.float64)
+    predicted, ordered = logits.argmax(1), np.sort(logits, 1)
+    margins = ordered[:, -1] - ordered[:, -2]
+    chosen = [int(min(np.flatnonzero(predicted == label), key=margins.__getitem__)) for label in np.unique(predicted)]
+    nearest = np.min([_distances(logits, index) for index in chosen], axis=0)
+    while len(chosen) < min(KNOWN_ANSWERS, len(pixels)):
+        nearest[chosen] = -1  # so that none is taken twice where logits are equal
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, _distances(logits, chosen[-1]))
+    return pixels[chosen[:KNOWN_ANSWERS]]
+
+
+def _distances(logits: NDArray[np.float64], index: int) -> NDArray[np.float64]:
+    """How far the logits of every image lie from those of one."""
+    return np.asarray(np.linalg.norm(logits - logits[index], axis=1))
