@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lenet_edge import console
+
 if TYPE_CHECKING:
     from lenet_edge.data.image_data import ImageForm
     from lenet_edge_runtime.foreign_classifier import ForeignClassifier
@@ -81,6 +83,15 @@ StdOption = Annotated[
     list[float] | None,
     typer.Option(help="With --labels: the standard deviation, like --mean."),
 ]
+ScaleOption = Annotated[
+    float | None,
+    typer.Option(
+        min=1e-6,
+        help="With --labels, in place of --mean and --std: the net takes pixels of 0 to this number. "
+        "255: raw pixels, the same as --mean 0 --std 1/255.",
+        show_default=False,
+    ),
+]
 TimeLimitOption = Annotated[
     float | None,
     typer.Option(
@@ -119,6 +130,7 @@ def open_foreign(
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
     seconds: float | None = None,
+    scale: float | None = None,
 ) -> list[ForeignClassifier]:
     """Open the files as `--labels`, `--mean` and `--std` describe them, all under one limit of time.
 
@@ -130,13 +142,21 @@ def open_foreign(
     from lenet_edge_runtime.guard import Guard, Limits
 
     if labels is None:
-        if mean or std or seconds is not None:
+        if mean or std or scale or seconds is not None:
             raise typer.BadParameter("--mean, --std and --time-limit go with --labels, for another tool's classifier")
         return []
+    if scale and (mean or std):
+        raise typer.BadParameter("--scale stands in place of --mean and --std: give one or the other")
+    if scale:
+        mean, std = (0.0,), (1 / scale,)
     if not files:
         raise typer.BadParameter("--labels describes a file: give its path")
     for path in files:
         if carries_spec(path):
             raise typer.BadParameter(f"{path} carries its own labels and normalisation: leave out --labels")
     guard = Guard(Limits() if seconds is None else Limits(seconds=seconds))
-    return [ForeignClassifier(path, read_labels(labels), mean or (), std or (), guard) for path in files]
+    found = [ForeignClassifier(path, read_labels(labels), mean or (), std or (), guard) for path in files]
+    for classifier in found:
+        if classifier.ends_in_sigmoid:
+            console.say(f"{classifier.path.name} ends in Sigmoid: probabilities are the shares of its values")
+    return found

@@ -18,6 +18,7 @@ from lenet_edge_exporters import atomic, c, int8, onnx, ort, own_files, pt2, tfl
 from lenet_edge_exporters.c import folder, wasm
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel, Measurement
 from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.near_names import did_you_mean
 from lenet_edge_runtime.reading import read_bytes
 
 Content = bytes | Mapping[str, bytes]  # of a file, or of the files of a folder by their names
@@ -229,7 +230,7 @@ def checked_names(names: Sequence[str]) -> list[str]:
     """The names, each once; raises ValueError for one that no format has."""
     for name in names:
         if name not in FORMATS:
-            raise ValueError(f"no format is called {name!r}; choose {', '.join(FORMATS)}")
+            raise ValueError(f"no format is called {name!r}; {did_you_mean(name, FORMATS)}choose {', '.join(FORMATS)}")
     return list(dict.fromkeys(names))
 
 

@@ -14,6 +14,7 @@ from lenet_edge.options import (
     MeanOption,
     NetOption,
     RunOption,
+    ScaleOption,
     StdOption,
     TimeLimitOption,
     open_foreign,
@@ -47,6 +48,7 @@ def run(
     labels: LabelsOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    scale: ScaleOption = None,
     time_limit: TimeLimitOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -79,7 +81,7 @@ def run(
 
     host = describe_bench_host()  # before the load of this very measurement
     plan = BenchPlan(rounds=rounds, calls=calls, api=api, memory=memory and not labels)
-    if foreign := open_foreign(files or [], labels, mean, std, time_limit):
+    if foreign := open_foreign(files or [], labels, mean, std, time_limit, scale):
         rows = bench_foreign(foreign, batches=batches, threads=thread_counts, plan=plan)
     else:
         found, chosen, images = contenders(files, run, data_dir)

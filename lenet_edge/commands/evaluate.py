@@ -13,6 +13,7 @@ from lenet_edge.options import (
     LabelsOption,
     MeanOption,
     NetOption,
+    ScaleOption,
     StdOption,
     TimeLimitOption,
     TrustOption,
@@ -38,6 +39,7 @@ def run(
     labels: LabelsOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    scale: ScaleOption = None,
     time_limit: TimeLimitOption = None,
     trust: TrustOption = False,
     data_dir: DataDirOption = None,
@@ -58,7 +60,7 @@ def run(
     from lenet_edge.evaluation.subjects import file_subject, is_file, run_subject
     from lenet_edge.runs.finding import find_run
 
-    if foreign := open_foreign([model] if model else [], labels, mean, std, time_limit):
+    if foreign := open_foreign([model] if model else [], labels, mean, std, time_limit, scale):
         subject = _foreign_subject(foreign[0], dataset, data_dir)
     elif model is not None and is_file(model):
         subject = file_subject(model, dataset, data_dir, trust)
@@ -75,12 +77,15 @@ def run(
 
 def _foreign_subject(classifier: Any, dataset: str | None, data_dir: Path | None) -> Any:
     from lenet_edge.data.datasets import load_dataset
-    from lenet_edge.evaluation.foreign_accuracy import FORMAT
+    from lenet_edge.evaluation.foreign_accuracy import FORMAT, of_its_size
     from lenet_edge.evaluation.subjects import Subject
 
     if dataset is None:
         raise typer.BadParameter("give --dataset: another tool's file does not say which data it belongs to")
-    return Subject(str(classifier.path), FORMAT, classifier, classifier.spec, load_dataset(dataset, data_dir))
+    data, remark = of_its_size(load_dataset(dataset, data_dir), classifier.spec)
+    if remark:
+        console.say(remark)
+    return Subject(str(classifier.path), FORMAT, classifier, classifier.spec, data)
 
 
 def print_evaluation(result: Any) -> None:

@@ -65,6 +65,7 @@ def _described(content: bytes) -> dict[str, Any]:
         "known_answers": len(proof.KnownAnswers.from_json(answers).pixels) if answers else 0,
         **(asdict(tflite_file.summarise(content)) if is_tflite else _onnx_graph(content)),
         "metadata": metadata,
+        "other_metadata": {key: text for key, text in texts.items() if not key.startswith(PREFIX)},
     }
 
 
@@ -74,6 +75,10 @@ def _onnx_graph(content: bytes) -> dict[str, Any]:
     summary = onnx_file.summarise(content)
     return {
         "ir_version": summary.ir_version,
+        "producer": summary.producer,
+        "inputs": list(summary.inputs),
+        "outputs": list(summary.outputs),
+        "external_data": list(summary.external_files),
         "opsets": {domain or "ai.onnx": version for domain, version in summary.opsets.items()},
         "operators": summary.operators,
         "initializer_bytes": summary.initializer_bytes,
@@ -105,6 +110,15 @@ def _print(document: dict[str, Any]) -> None:
         ["operators", ", ".join(f"{count} {name}" for name, count in document["operators"].items())],
         ["weights' SHA-256", document["initializers_sha256"]],
     ]
+    if document.get("producer"):
+        lines.append(["producer", document["producer"]])
+    lines += [[key, "; ".join(document[key])] for key in ("inputs", "outputs") if document.get(key)]
+    if document.get("external_data"):
+        lines.append(["external data", f"weights lie in {', '.join(document['external_data'])}, beside this file"])
+    others = document["other_metadata"]
+    if "names" in others and "labels" not in metadata:
+        lines.append(["labels (names)", _line(others["names"])])
+    lines += [[f"metadata: {key}", text] for key, text in others.items() if key != "names"]
     if "labels" in metadata:
         labels = metadata["labels"]
         lines.append(["labels", ", ".join(map(_line, labels)) if isinstance(labels, list) else _line(labels)])

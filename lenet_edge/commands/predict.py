@@ -10,7 +10,15 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from lenet_edge import console
-from lenet_edge.options import JsonOption, LabelsOption, MeanOption, StdOption, TimeLimitOption, open_foreign
+from lenet_edge.options import (
+    JsonOption,
+    LabelsOption,
+    MeanOption,
+    ScaleOption,
+    StdOption,
+    TimeLimitOption,
+    open_foreign,
+)
 from lenet_edge_exporters.formats import FORMATS
 from lenet_edge_runtime.pretrained_files import PREFIX, PRETRAINED, pretrained_file, pretrained_name
 
@@ -63,6 +71,7 @@ def run(
     labels: LabelsOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    scale: ScaleOption = None,
     time_limit: TimeLimitOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -83,7 +92,7 @@ def run(
 
     model, names = _model_and_images(paths)
     manifest.check(model)
-    foreign = open_foreign([model], labels, mean, std, time_limit)
+    foreign = open_foreign([model], labels, mean, std, time_limit, scale)
     classifier = foreign[0] if foreign else Classifier(model, verify=verify)
     batch = foreign[0].batch if foreign else BATCH
     policies: tuple[Any, Any] = INVERT[invert], fit

@@ -16,6 +16,7 @@ from lenet_edge.options import (
     MeanOption,
     NetOption,
     RunOption,
+    ScaleOption,
     StdOption,
     TimeLimitOption,
     TrustOption,
@@ -37,6 +38,7 @@ def run(
     labels: LabelsOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    scale: ScaleOption = None,
     time_limit: TimeLimitOption = None,
     trust: TrustOption = False,
     public_key: Annotated[
@@ -58,7 +60,7 @@ def run(
     Example: lenet-edge verify --max-drop 0.3
     """
     del net  # its program is imported by now
-    if foreign := open_foreign(files or [], labels, mean, std, time_limit):
+    if foreign := open_foreign(files or [], labels, mean, std, time_limit, scale):
         if run is not None or max_drop is not None:
             raise typer.BadParameter("--run and --max-drop compare with a run's model: another tool's file has none")
         if public_key is not None:
@@ -112,12 +114,18 @@ def _verify_alone(
 
 def _verify_foreign(classifiers: list[Any], dataset: str | None, data_dir: Path | None, as_json: bool) -> None:
     from lenet_edge.data.datasets import load_dataset
-    from lenet_edge.evaluation.foreign_accuracy import measure_accuracy
+    from lenet_edge.evaluation.foreign_accuracy import better_normalisation, measure_accuracy, of_its_size
 
     if dataset is None:
         raise typer.BadParameter("give --dataset: another tool's file has no card and no known answers to verify")
     data = load_dataset(dataset, data_dir)
-    found = [measure_accuracy(classifier, data) for classifier in classifiers]
+    found = []
+    for classifier in classifiers:
+        sized, remark = of_its_size(data, classifier.spec)
+        found.append(measure_accuracy(classifier, sized))
+        for text in (remark, better_normalisation(classifier, sized)):
+            if text:
+                console.say(text)
     if as_json:
         console.print_json({"passed": True, "reference": None, "models": found})
         return

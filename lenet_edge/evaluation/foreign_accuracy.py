@@ -1,15 +1,24 @@
 """Classifiers of other tools: their labels and their accuracy. Needs no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from lenet_edge.data.image_data import ImageData
-from lenet_edge.evaluation.statistics import wilson_interval
-from lenet_edge_runtime.errors import DataError
+from lenet_edge.evaluation.statistics import mcnemar_exact, wilson_interval
+from lenet_edge_runtime.errors import DataError, ModelFileError
 from lenet_edge_runtime.foreign_classifier import ForeignClassifier
+from lenet_edge_runtime.guard import Guard
 from lenet_edge_runtime.reading import read_text
+from lenet_edge_runtime.spec import ModelSpec
 
+TRIED = 500  # training images, with each usual normalisation
+USUAL: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = (
+    ((0.0,), (1.0,)), ((0.0,), (1 / 255,)), ((0.5,), (0.5,)), ((0.1307,), (0.3081,)), ((0.2860,), (0.3530,)),
+)  # fmt: skip
+P = 0.001  # McNemar's p below which more images are clearly more
 FORMAT = "foreign"  # in tables and JSON, where a file of ours has its format's name
 
 
@@ -36,6 +45,64 @@ def read_labels(text: str) -> tuple[str, ...]:
             f"--labels takes labels by commas or a text file with one a line; {text!r} is neither ({error})"
         ) from None
     return tuple(line.strip() for line in lines if line.strip())
+
+
+def of_its_size(data: ImageData, spec: ModelSpec) -> tuple[ImageData, str]:
+    """The data with images of the size that a net takes, and what was done to them, or "" where nothing was.
+
+    LeNet's 32 x 32 is 28 x 28 with two black pixels on each side; other sizes are scaled (Pillow's bilinear filter).
+    """
+    channels, height, width = data.test_pixels.shape[1:]
+    if (height, width) == (spec.height, spec.width) or channels != spec.channels:
+        return data, ""
+    before, after = f"{height} x {width}", f"{spec.height} x {spec.width}"
+    if (height, width, spec.height, spec.width) == (28, 28, 32, 32):
+        border = ((0, 0), (0, 0), (2, 2), (2, 2))
+        sized = replace(
+            data, train_pixels=np.pad(data.train_pixels, border), test_pixels=np.pad(data.test_pixels, border)
+        )
+        return sized, f"the images of {before} are padded to {after} with black"
+    sized = replace(data, train_pixels=_scaled(data.train_pixels, spec), test_pixels=_scaled(data.test_pixels, spec))
+    return sized, f"the images of {before} are scaled to {after}"
+
+
+def better_normalisation(classifier: ForeignClassifier, data: ImageData) -> str:
+    """What a float net wants to be fed, if with a usual normalisation it recognises clearly more training images.
+
+    The options to give, and both accuracies; "" where those given do as well as any. A file that was stopped or fails
+    on the way says nothing.
+    """
+    spec, order = classifier.spec, np.random.default_rng(0).permutation(len(data.train_labels))[:TRIED]
+    if classifier.input.dtype == "uint8" or data.train_pixels.shape[1:] != spec.pixel_shape:
+        return ""
+    columns = np.array([data.labels.index(label) for label in spec.labels])
+
+    def right_with(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.bool_]:
+        trial = ForeignClassifier(classifier.path, spec.labels, mean, std, Guard(classifier.guard.limits))
+        answers = columns[trial.logits(data.train_pixels[order]).argmax(1)]
+        return np.asarray(answers == data.train_labels[order])
+
+    try:
+        given = right_with(spec.mean, spec.std)
+        tried = [(right_with(mean, std), mean, std) for mean, std in ((data.mean, data.std), *USUAL)]
+    except ModelFileError:
+        return ""
+    best, mean, std = max(tried, key=lambda item: int(item[0].sum()))
+    if mcnemar_exact(int((given & ~best).sum()), int((best & ~given).sum())) > P or best.sum() <= given.sum():
+        return ""
+    options = " ".join(f"--mean {m:g} --std {s:.6g}" for m, s in zip(mean, std, strict=True))
+    options = "--scale 255 (pixels of 0 to 255)" if std == (1 / 255,) else options
+    return (
+        f"{classifier.path.name} recognises {best.mean():.1%} of {len(best)} training images with {options}, and "
+        f"{given.mean():.1%} as given: it was trained with other numbers"
+    )
+
+
+def _scaled(pixels: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:
+    size = (spec.width, spec.height)
+    planes = pixels.reshape(-1, *pixels.shape[2:])
+    rows = [np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR)) for plane in planes]
+    return np.stack(rows).reshape(*pixels.shape[:2], spec.height, spec.width)
 
 
 def measure_accuracy(classifier: ForeignClassifier, data: ImageData) -> ForeignAccuracy:

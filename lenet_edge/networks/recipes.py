@@ -13,6 +13,7 @@ from lenet_edge.networks.architectures import (
     Share,
 )
 from lenet_edge_runtime.errors import LenetEdgeError
+from lenet_edge_runtime.near_names import did_you_mean
 from lenet_edge_runtime.records import FileName, Within
 
 Rate = Annotated[float, Within(0, 1e6)]
@@ -249,5 +250,5 @@ def own_recipe(program: str) -> Recipe:
 def find_recipe(name: str) -> Recipe:
     """The recipe of this name; an unknown one raises LenetEdgeError with the names there are."""
     if name not in RECIPES:
-        raise LenetEdgeError(f"no recipe is called {name!r}; choose {', '.join(RECIPES)}")
+        raise LenetEdgeError(f"no recipe is called {name!r}; {did_you_mean(name, RECIPES)}choose {', '.join(RECIPES)}")
     return RECIPES[name]

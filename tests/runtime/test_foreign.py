@@ -192,6 +192,21 @@ def test_labels_may_come_in_another_order(foreign: Path, cli: CommandLine, weigh
     assert accuracies[0]["models"][0]["accuracy"] == accuracies[1]["models"][0]["accuracy"]
 
 
+def test_raw_pixels_by_scale_and_a_hint_where_other_numbers_do_better(
+    cli: CommandLine, weights: NDArray[np.float32], digits: ImageData
+) -> None:
+    raw = weights.copy()
+    raw[:-1] = weights[:-1] * 2 / 255  # of pixels of 0 to 255: (x / 255 - 0.5) / 0.5 is 2 x / 255 - 1
+    raw[-1] = weights[-1] - weights[:-1].sum(0)
+    path = save(linear(raw, Form()))
+    labels = ("--labels", DIGITS, "--dataset", "digits")
+    right = int((answers(weights, digits.test_pixels).argmax(1) == digits.test_labels).sum())
+    by_scale = cli("verify", path, *labels, "--scale", "255", "--json")
+    assert json.loads(by_scale.stdout)["models"][0]["accuracy"] == pytest.approx(right / 599, abs=2e-3)
+    assert "trained with other numbers" not in by_scale.stderr
+    assert "with --scale 255" in cli("verify", path, *labels, "--mean", "0", "--std", "1").stderr
+
+
 def test_sigmoids_are_reported_as_shares(
     cli: CommandLine, weights: NDArray[np.float32], digits: ImageData, png: Path
 ) -> None:
