@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from lenet_edge_exporters import atomic
 from lenet_edge_runtime.errors import GateError, ModelFileError
-from lenet_edge_runtime.reading import read_bytes, read_text
+from lenet_edge_runtime.reading import read_bytes, read_text, real_path
 
 NAME = "lenet-edge-manifest.json"
 SCHEMA = "lenet-edge manifest 1"
@@ -67,7 +67,7 @@ def update(folder: Path, contents: dict[Path, bytes]) -> None:
     """The same for files whose bytes are known, and which may be written after this."""
     listed = {name: entry for name, entry in read(folder).items() if (folder / name).is_file()}
     for path, content in contents.items():
-        name = path.resolve().relative_to(folder.resolve()).as_posix()
+        name = real_path(path).relative_to(real_path(folder)).as_posix()
         listed[name] = Entry(len(content), hashlib.sha256(content).hexdigest())
     document = {"schema": SCHEMA, "files": {name: asdict(listed[name]) for name in sorted(listed)}}
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
@@ -82,7 +82,7 @@ def check(path: Path) -> None:
         if not listed:
             continue
         for file in _files([path]):
-            _compare(file, listed.get(file.resolve().relative_to(folder.resolve()).as_posix()))
+            _compare(file, listed.get(real_path(file).relative_to(real_path(folder)).as_posix()))
 
 
 def check_all(folder: Path) -> list[str]:
@@ -109,7 +109,7 @@ def _compare(path: Path, entry: Entry | None) -> None:
 
 def entry_of(folder: Path, path: Path) -> Entry | None:
     """What a folder's manifest says of a file below it; None where it does not list it."""
-    return read(folder).get(path.resolve().relative_to(folder.resolve()).as_posix())
+    return read(folder).get(real_path(path).relative_to(real_path(folder)).as_posix())
 
 
 def covers(folder: Path, path: Path) -> bool:
@@ -119,7 +119,7 @@ def covers(folder: Path, path: Path) -> bool:
 
 def folders_above(path: Path) -> Iterator[Path]:
     """Where a manifest that lists `path` may stand: beside it, and of a run's exports in the run."""
-    parent = path.resolve().parent
+    parent = real_path(path).parent
     yield parent
     if parent.name == EXPORTS:
         yield parent.parent

@@ -16,6 +16,7 @@ from torch import nn
 
 from lenet_edge.networks.architectures import OwnNetConfig
 from lenet_edge_runtime.errors import LenetEdgeError
+from lenet_edge_runtime.reading import real_path
 
 _given: dict[str, Callable[[], Any]] = {}  # by the name that records have
 
@@ -95,7 +96,7 @@ def _from_file(path: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module  # dataclasses and pickles look a class's module up
-    folder = str(path.resolve().parent)
+    folder = str(real_path(path).parent)
     sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)

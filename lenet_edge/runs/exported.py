@@ -9,6 +9,7 @@ from lenet_edge.runs.run import RUNS, Run
 from lenet_edge_exporters import FORMATS, LoadedModel, open_file
 from lenet_edge_runtime import metadata
 from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.reading import real_path
 from lenet_edge_runtime.sessions import sha256_of
 from lenet_edge_runtime.spec import ModelSpec
 
@@ -42,7 +43,7 @@ def run_of(path: Path, data_dir: Path | None = None, trust: bool = False) -> Ope
     wanted = weights_sha256_of(model)
     if wanted is None:
         return None
-    for run in map(Run, path.resolve().parents):
+    for run in map(Run, real_path(path).parents):
         if _has_weights(run, wanted) and _says_the_same((found := open_run(run, data_dir)).record, model):
             return found
     for run, record in readable_runs(RUNS):

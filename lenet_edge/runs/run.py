@@ -24,7 +24,7 @@ from lenet_edge.runs.record import RunRecord
 from lenet_edge_exporters import atomic, manifest
 from lenet_edge_runtime import records
 from lenet_edge_runtime.errors import RunError
-from lenet_edge_runtime.reading import read_text
+from lenet_edge_runtime.reading import read_text, real_path
 from lenet_edge_runtime.records import Sized
 from lenet_edge_runtime.spec import ModelSpec
 
@@ -48,7 +48,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.folder.resolve().name
+        return real_path(self.folder).name
 
     @property
     def record_path(self) -> Path:
@@ -179,7 +179,7 @@ class Run:
 
         A run that is only read may lie where nothing can be written.
         """
-        inside = out is None or out.resolve().is_relative_to(self.folder.resolve())
+        inside = out is None or real_path(out).is_relative_to(real_path(self.folder))
         return self.locked() if inside else contextlib.nullcontext()
 
 

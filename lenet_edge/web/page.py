@@ -14,7 +14,7 @@ from lenet_edge_runtime import ModelSpec
 from lenet_edge_runtime.errors import ModelFileError, WebError
 from lenet_edge_runtime.metadata import parse, read_optional, table, text
 from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers, card_of, known_answers
-from lenet_edge_runtime.reading import read_bytes
+from lenet_edge_runtime.reading import read_bytes, real_path
 from lenet_edge_runtime.spec import input_type_of
 
 MANIFEST = "files.json"  # the SHA-256 of every file of the folder but itself
@@ -164,8 +164,8 @@ def _former_files(folder: Path) -> set[str]:
         return set()
     except (OSError, ValueError):
         raise WebError(f"{folder / MANIFEST} is damaged; give --web a new folder") from None
-    root = folder.resolve()
-    return {str(name) for name in names if (root / str(name)).resolve().is_relative_to(root)}
+    root = real_path(folder)
+    return {str(name) for name in names if real_path(root / str(name)).is_relative_to(root)}
 
 
 def _json(document: Any) -> bytes:

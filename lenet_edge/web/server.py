@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lenet_edge_runtime.errors import WebError
-from lenet_edge_runtime.reading import check_regular, read_text
+from lenet_edge_runtime.reading import check_regular, read_text, real_path
 
 HOST = "127.0.0.1"
 LOOPBACK = frozenset({HOST, "localhost", "[::1]"})
@@ -56,7 +56,7 @@ class PageHandler(SimpleHTTPRequestHandler):
         return super().send_head()
 
     def _is_shown(self) -> bool:
-        root = Path(self.directory).resolve()
+        root = real_path(self.directory)
         try:
             path = Path(self.translate_path(self.path))
             if path.is_dir():
@@ -64,7 +64,7 @@ class PageHandler(SimpleHTTPRequestHandler):
             if any(part.startswith(".") for part in path.relative_to(self.directory).parts):
                 return False
             check_regular(path)
-            return path.resolve().is_relative_to(root)
+            return real_path(path).is_relative_to(root)
         except (OSError, ValueError):  # not there, a pipe, a name too long, or with a zero byte in it
             return False
 

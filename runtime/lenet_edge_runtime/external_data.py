@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from lenet_edge_runtime.errors import ModelFileError
-from lenet_edge_runtime.reading import check_regular
+from lenet_edge_runtime.reading import check_regular, real_path
 
 
 def check_locations(path: Path, locations: Sequence[str], limit: int) -> None:
@@ -15,12 +15,12 @@ def check_locations(path: Path, locations: Sequence[str], limit: int) -> None:
 
     No absolute path, none that goes up, and no link that leads out of the folder.
     """
-    folder = path.parent.resolve()
+    folder = real_path(path.parent)
     for location in locations:
         parts = PurePosixPath(location).parts
         windows = PureWindowsPath(location)
         leads_out = windows.drive or windows.root or "\\" in location or ".." in parts or not parts
-        if leads_out or not (folder / location).resolve().is_relative_to(folder):
+        if leads_out or not real_path(folder / location).is_relative_to(folder):
             raise ModelFileError(
                 f"{path} keeps weights outside of its own folder (external data in {location!r}): not read; save it as "
                 f"one file: onnx.save(onnx.load({path.name!r}), 'one.onnx')"

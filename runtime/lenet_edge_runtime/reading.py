@@ -55,6 +55,11 @@ def read_text(path: Path | str, limit: int = TEXT_BYTES) -> str:
     return read_bytes(path, limit).decode("utf-8").replace("\r\n", "\n")
 
 
+def real_path(path: Path | str) -> Path:
+    """The absolute path behind all links; a link to itself stays as it is, where `Path.resolve` raises RuntimeError."""
+    return Path(os.path.realpath(path))
+
+
 def _check(found: os.stat_result, path: Path | str, limit: int) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

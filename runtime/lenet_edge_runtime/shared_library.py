@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lenet_edge_runtime import metadata
 from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.reading import real_path
 from lenet_edge_runtime.spec import ModelSpec, check_pixels
 
 LIBRARY_SUFFIXES = (".so", ".dylib", ".dll")
@@ -32,7 +33,7 @@ class SharedLibrary:
 
     def __init__(self, path: Path | str) -> None:
         try:
-            library = ctypes.CDLL(str(Path(path).resolve()))
+            library = ctypes.CDLL(str(real_path(path)))
             self._predict, describe = library.lenet_predict, library.lenet_metadata
         except (OSError, AttributeError) as error:
             raise ModelFileError(
