@@ -1,7 +1,7 @@
 """What lies around a digit on a photographed page: the edge of a table, and light that is not even.
 
 The ground is what a grey-scale opening or closing leaves (Serra 1982): the least, then the greatest, of a window wider
-than any stroke, or the other way round. It follows a shadow's edge, where a mean or Sauvola's threshold smears it.
+than any stroke, or the other way round. What it does for photographs: `benchmarks/photos.py`.
 """
 
 from typing import Literal
