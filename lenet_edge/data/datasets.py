@@ -135,6 +135,14 @@ DATASETS = {
                 "7320c461ea6c1c855c0b718fb2a4b134",
             ),
         ),
+        Source(
+            name="digits",
+            title="scikit-learn's digits",
+            labels=DIGIT_NAMES,
+            load=load_digits_set,
+            augmentation=_DIGIT_AUGMENTATION,
+            fit="mnist",
+        ),
         *(
             Source(
                 name=f"emnist-{split}",
@@ -146,14 +154,6 @@ DATASETS = {
                 fit="mnist",
             )
             for split, labels in EMNIST_LABELS.items()
-        ),
-        Source(
-            name="digits",
-            title="scikit-learn's digits",
-            labels=DIGIT_NAMES,
-            load=load_digits_set,
-            augmentation=_DIGIT_AUGMENTATION,
-            fit="mnist",
         ),
     )
 }  # fmt: skip

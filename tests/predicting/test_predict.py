@@ -130,7 +130,8 @@ def test_all_formats_say_the_same(model: Path, photos: Path, cli: CommandLine) -
 
     document = json.loads(of("--json"))
     assert [json.loads(line) for line in of("--format", "jsonl").splitlines()] == document
-    expected = [vars(item) for item in Classifier(model).predict_batch(["photos/b/1.jpg", "photos/b/2.png"])]
+    found = Classifier(model).predict_batch(["photos/b/1.jpg", "photos/b/2.png"])
+    expected = [{name: value for name, value in vars(item).items() if value is not None} for item in found]
     assert [{**item, "probabilities": tuple(item["probabilities"])} for item in document] == [
         {"path": path, **item} for path, item in zip(("photos/b/1.jpg", "photos/b/2.png"), expected, strict=True)
     ]
@@ -250,13 +251,17 @@ def test_without_a_model_the_latest_run_answers(photos: Path, cli: CommandLine, 
     [
         (["runs/other"], [], "runs/other is a run: name a file of it, from runs/other/export; the model is an ONNX"),
         (["other"], [], "other is a run: name a file of it, from runs/other/export"),
-        (["net.torchscript.pt"], [], "net.torchscript.pt is no image: the model is an ONNX, ORT or TFLite file (.onnx, "),
+        (
+            ["net.torchscript.pt"],
+            [],
+            "net.torchscript.pt is no image: the model is an ONNX, ORT or TFLite file (.onnx, ",
+        ),
         (["lenet.so"], [], "lenet.so is no image: the model is an ONNX"),
         (["net-c"], [], "net-c is no image: the model is an ONNX"),
         (
             [],
             ["net.onnx"],
-            "net.onnx is no image: the model is an ONNX, ORT or TFLite file (.onnx, .int8.onnx, .ort, .tflite) and goes",
+            "net.onnx is no image: the model is an ONNX, ORT or TFLite file (.onnx, .int8.onnx, .ort, .tflite) and ",
         ),
         (["net.onnx"], ["net.int8.onnx"], "net.int8.onnx is no image: the model is an ONNX"),
     ],
