@@ -339,6 +339,7 @@ def test_changed_or_foreign_file_is_refused(model: Path, tmp_path: Path, cli: Co
 @pytest.mark.parametrize("engine", ["wasm"], indirect=True)
 def test_changed_or_unproved_wasm_folder_is_refused(shown: Path, tmp_path: Path, cli: CommandLine) -> None:
     folder = tmp_path / "net-wasm"
+    command = "export", folder, "--web", "page", "--engine", "wasm", "--trust"
     weights = (shown / "lenet.wasm").read_bytes()[-5000:]
     replaced = {
         "lenet.wasm": (weights, weights[::-1]),
@@ -350,12 +351,13 @@ def test_changed_or_unproved_wasm_folder_is_refused(shown: Path, tmp_path: Path,
         content = (folder / name).read_bytes()
         assert old in content
         (folder / name).write_bytes(content.replace(old, new))
-        message = cli.fails("export", folder, "--web", "page", "--engine", "wasm")
+        assert "was not exported on this machine" in cli.fails(*command[:-1])
+        message = cli.fails(*command)
         assert "changed after it was written; export it with 'lenet-edge export --format wasm'" in message
     (folder / "lenet.json").write_text("{}")
-    assert "carries no lenet-edge metadata" in cli.fails("export", folder, "--web", "page", "--engine", "wasm")
+    assert "carries no lenet-edge metadata" in cli.fails(*command)
     (folder / "lenet.mjs").unlink()
-    assert "is no folder of the wasm export" in cli.fails("export", folder, "--web", "page", "--engine", "wasm")
+    assert "is no folder of the wasm export" in cli.fails(*command)
 
 
 # --- the page's text -----------------------------------------------------------------------------------------------
