@@ -27,7 +27,7 @@ PADDED = nn.Sequential(
 
 
 class Residual(nn.Module):
-    """The second tanh's input is read by the sum too, so that its range is not tanh's to choose."""
+    """The second tanh's input is read by the sum too: its range is not tanh's to choose, so it becomes a table."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,8 +45,8 @@ AS_LOGITS = nn.Sequential(nn.Flatten(), nn.Linear(1024, 10), nn.Tanh())
 NETS = {
     "pooled": (POOLED, 3, 0),
     "padded": (PADDED, 2, 0),
-    "residual": (Residual(), 1, 1),
-    "after relu": (AFTER_RELU, 0, 1),
+    "residual": (Residual(), 1, 0),
+    "after relu": (AFTER_RELU, 0, 0),
     "as logits": (AS_LOGITS, 0, 1),
 }
 

@@ -24,7 +24,7 @@ from lenet_edge.commands.export_tables import print_footprints
 from lenet_edge.data.datasets import load_dataset
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.recipes import RECIPES
-from lenet_edge_exporters import FORMATS, ExportJob, export, formats, int8, open_file
+from lenet_edge_exporters import FORMATS, ExportJob, export, formats, int8, open_file, own_files
 from lenet_edge_exporters.atomic import write_folder
 from lenet_edge_exporters.c import emulation, toolchain, wasm
 from lenet_edge_exporters.c.toolchain import CompilerError
@@ -107,7 +107,9 @@ class Exported:
 
 
 def exported(job: ExportJob, pixels: np.ndarray, folder: Path) -> Exported:
-    write_folder(folder / "net-c", FORMATS["c"].export(job))
+    content = FORMATS["c"].export(job)
+    formats.write_content(folder / "net-c", content)
+    own_files.remember(formats.sha256_of(content))
     (folder / "net.int8.onnx").write_bytes(int8.export(job))  # with its first convolution rewritten for onnxruntime
     logits = open_session(folder / "net.int8.onnx").run(["logits"], {"pixels": pixels})[0]
     return Exported(folder / "net-c", pixels, logits)
