@@ -1,6 +1,6 @@
 """The nets that a file of weights may hold, with what its user says of them, the likeliest first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lenet_edge.artefacts.variant_search import Chains
@@ -92,6 +92,13 @@ def candidates(
         open_ones = variants(nets, normalisations(data, recipe, said), activations, rare=rare)
         found += [replace(variant, key=key) for variant in open_ones]
     return [variant for variant in found if said.allows(variant)]
+
+
+def of_recipe(recipe: Recipe, data: ImageData) -> Callable[[Variant], bool]:
+    """What tells a recipe's own net, padded as the recipe pads, from others."""
+    fitted = fitted_to(recipe, data)
+    own = as_imported(fitted.model)
+    return lambda variant: (variant.config, variant.padding, variant.channels_last) == (own, fitted.padding, False)
 
 
 def normalisations(data: ImageData, recipe: Recipe | None, said: Said) -> list[Normalisation]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lenet_edge import console
-from lenet_edge.artefacts.import_candidates import Said, candidates, chains_in, likeliest
+from lenet_edge.artefacts.import_candidates import Said, candidates, chains_in, likeliest, of_recipe
 from lenet_edge.artefacts.variant_search import Chains, Finding, search
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks import measured
@@ -110,10 +110,11 @@ def _search(
     found: list[Variant], chains: Chains, data: ImageData, recipe: Recipe | None, said: Said, least: float
 ) -> Finding:
     """Try the usual nets, and the unusual ones too where none of those is good."""
-    finding = search(found, chains, data)
+    favoured = of_recipe(recipe, data) if recipe else None
+    finding = search(found, chains, data, favoured)
     if finding.best.accuracy >= least or (_is_chance(finding, data) and said.mean is not None):
         return finding
-    rare = search(candidates(chains, data, recipe, said, rare=True), chains, data)
+    rare = search(candidates(chains, data, recipe, said, rare=True), chains, data, favoured)
     return rare if rare.best.accuracy > finding.best.accuracy else finding
 
 

@@ -78,35 +78,49 @@ class Finding:
         return len(self.best.right)
 
 
-def search(variants: Iterable[Variant], chains: Chains, data: ImageData) -> Finding:
-    """Try the variants on training images, many on few and the best on many."""
+def search(
+    variants: Iterable[Variant], chains: Chains, data: ImageData, favoured: Callable[[Variant], bool] | None = None
+) -> Finding:
+    """Try the variants on training images, many on few and the best on many; `favoured`: see `judge`."""
     measure = measure_on(data, chains)
     left = list(variants)
     scored: list[Scored] = []
     out: list[Scored] = []
     for images, kept in STAGES:
         scored = _best_first([measure(variant, images) for variant in left])
-        goes_on = [item for item in scored if not item.is_worse_than(scored[0])][:kept]
+        goes_on = _going_on(scored, kept, favoured)
         out = [*(item for item in scored if item not in goes_on), *out]
         left = [item.variant for item in goes_on]
-    finding = judge(scored, out)
+    finding = judge(scored, out, favoured)
     if finding.rivals and len(data.train_labels) > STAGES[-1][0]:
         again = [measure(item.variant, MOST_IMAGES) for item in (finding.best, *finding.rivals)]
-        finding = judge(again, [*(item for item in scored if item.variant not in [x.variant for x in again]), *out])
+        behind = [item for item in scored if item.variant not in [x.variant for x in again]]
+        finding = judge(again, [*behind, *out], favoured)
     return finding
 
 
-def judge(scored: Sequence[Scored], others: Sequence[Scored] = ()) -> Finding:
-    """The best of variants that were tried on the same images, and its rivals; `others` were out before."""
+def _going_on(scored: Sequence[Scored], kept: int, favoured: Callable[[Variant], bool] | None) -> list[Scored]:
+    """Of variants, best first, the best that are kept; and as many favoured ones that are no worse."""
+    good = [item for item in scored if not item.is_worse_than(scored[0])]
+    mine = [item for item in good if favoured and favoured(item.variant)]
+    return [item for item in good if item in good[:kept] or item in mine[:kept]]
+
+
+def judge(
+    scored: Sequence[Scored], others: Sequence[Scored] = (), favoured: Callable[[Variant], bool] | None = None
+) -> Finding:
+    """The best of variants that were tried on the same images, and its rivals; `others` were out before.
+
+    Where variants that are `favoured` (of a recipe that was named) do as well as the best, only they count.
+    """
     top = _best_first(scored)[0]
     contenders = [item for item in scored if not item.is_worse_than(top)]
     surest = min(contenders, key=lambda item: item.loss)
     contenders = [item for item in contenders if not item.is_less_sure_than(surest)]
+    contenders = [item for item in contenders if favoured and favoured(item.variant)] or contenders
     best = min(contenders, key=lambda item: item.variant.unlikeliness)
     rest = _best_first([item for item in scored if item is not best])
-    rivals = [
-        item for item in contenders if item is not best and not item.answers_like(best)
-    ]  # fmt: skip
+    rivals = [item for item in contenders if item is not best and not item.answers_like(best)]
     return Finding(best, (*rest, *others), tuple(rivals))
 
 

@@ -175,6 +175,8 @@ def weights_said(
                 "--model, --dataset, --mean, --std and others that describe weights go with a weights file, not a run"
             )
         return None
+    if not given:
+        return None  # a file in place of a run, which finding the run refuses
     if dataset is None:
         raise typer.BadParameter(f"{run} is a weights file: say what it is for, by --dataset (and --model)")
     if bool(mean) != bool(std):

@@ -53,7 +53,19 @@ def chain_of(table: Mapping[str, Tensor], channels: int, *, ordered: bool = True
     (`ordered` False) gives a chain where only one order of its layers is one.
     """
     tensors = {key: value for key, value in table.items() if not is_counter(key, value)}
-    layers = _with_norms(*_grouped(tensors))
+    try:
+        return _chain_of(_by_prefix(tensors), channels, ordered)
+    except NoChainError as error:
+        if not ordered:
+            raise
+        try:  # where names group no layers, the file's order does
+            return _chain_of(dict(_by_order(tensors)), channels, ordered)
+        except NoChainError:
+            raise error from None
+
+
+def _chain_of(groups: Mapping[str, Tensors], channels: int, ordered: bool) -> list[Layer]:
+    layers = _with_norms(*_grouped(groups))
     if not layers:
         raise NoChainError("it holds no weights of convolutions or dense layers")
     if len(layers) > _MAX_LAYERS:
@@ -70,13 +82,8 @@ def is_counter(key: str, tensor: Tensor) -> bool:
     return key.endswith("num_batches_tracked") or tensor.dim() == 0
 
 
-def _grouped(tensors: Tensors) -> tuple[list[Layer], list[tuple[tuple[str, Tensor], ...]]]:
-    """Layers without their norms, and norms, each in the file's order: by prefix where names have one, or by order."""
-    groups: dict[str, Tensors] = {}
-    for key, tensor in tensors.items():
-        groups.setdefault(key.rpartition(".")[0], {})[key] = tensor
-    if any(sum(item.dim() > 1 for item in group.values()) > 1 for group in groups.values()):
-        groups = dict(_by_order(tensors))
+def _grouped(groups: Mapping[str, Tensors]) -> tuple[list[Layer], list[tuple[tuple[str, Tensor], ...]]]:
+    """Layers without their norms, and norms, each in the file's order."""
     layers: list[Layer] = []
     norms: list[tuple[tuple[str, Tensor], ...]] = []
     for group in groups.values():
@@ -92,6 +99,16 @@ def _grouped(tensors: Tensors) -> tuple[list[Layer], list[tuple[tuple[str, Tenso
         if vectors:
             raise NoChainError(f"{vectors[0][0]!r} belongs to no layer")
     return layers, norms
+
+
+def _by_prefix(tensors: Tensors) -> Mapping[str, Tensors]:
+    """Tensors whose names are alike up to the last dot; by order where that puts two layers together."""
+    groups: dict[str, Tensors] = {}
+    for key, tensor in tensors.items():
+        groups.setdefault(key.rpartition(".")[0], {})[key] = tensor
+    if any(sum(item.dim() > 1 for item in group.values()) > 1 for group in groups.values()):
+        return dict(_by_order(tensors))
+    return groups
 
 
 def _by_order(tensors: Tensors) -> Iterator[tuple[str, Tensors]]:

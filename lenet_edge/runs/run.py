@@ -90,7 +90,8 @@ class Run:
             raise RunError(f"{self.folder} is not a run folder: it has no run.json; see 'lenet-edge train'") from None
         except NotADirectoryError:
             raise RunError(
-                f"{self.folder} is a file, not a run: give the folder that 'lenet-edge train' wrote"
+                f"{self.folder} is a file, not a run: give the folder that 'lenet-edge train' wrote "
+                f"(weights from elsewhere become a run by 'lenet-edge export FILE --dataset ...')"
             ) from None
         except OSError as error:
             raise RunError(f"{self.record_path} cannot be read ({error.strerror}); name a run that can") from None
