@@ -10,7 +10,8 @@ from torch import nn
 
 from lenet_edge.networks.models import build_model
 from lenet_edge.networks.recipes import RECIPES
-from lenet_edge_exporters import FORMATS, ExportJob
+from lenet_edge_exporters import FORMATS, ExportJob, own_files
+from lenet_edge_exporters.formats import sha256_of
 from lenet_edge_runtime import ModelSpec
 from specs import GREY_SPEC
 
@@ -67,6 +68,7 @@ def written(job: ExportJob, format_name: str, folder: Path) -> Path:
     content = FORMATS[format_name].export(job)
     assert isinstance(content, bytes)
     path.write_bytes(content)
+    own_files.remember(sha256_of(content))
     return path
 
 

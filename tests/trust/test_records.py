@@ -133,7 +133,7 @@ def test_damaged_run_is_named_and_others_go_on(
 def test_run_json_that_nests_without_end_is_left_out(digits_run: Run, cli: CommandLine) -> None:
     shutil.copytree(digits_run.folder, Path("runs") / "good")
     Path("runs/deep").mkdir()
-    Path("runs/deep/run.json").write_text("[" * 200_000)
+    Path("runs/deep/run.json").write_text("[" * 200_000, encoding="utf-8")
     result = cli("evaluate", "--json")
     assert result.exit_code == 0, result.output
     assert "left out: runs/deep/run.json is damaged (it nests too deep)" in result.stderr
@@ -142,11 +142,11 @@ def test_run_json_that_nests_without_end_is_left_out(digits_run: Run, cli: Comma
 def test_every_mutant_of_bench_results_is_one_line(digits_run: Run, cli: CommandLine) -> None:
     path = Path("results.json")
     cli("bench", "--run", digits_run.folder, "--rounds", "2", "--calls", "1", "--no-memory", "--out", path)
-    document = json.loads(path.read_text())
+    document = json.loads(path.read_text(encoding="utf-8"))
     assert document["schema"] == SCHEMA
     document["rows"] = document["rows"][:1]
     for what, text in mutants(document):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         try:
             found = BenchResults.read(path)
         except LenetEdgeError as error:

@@ -160,7 +160,7 @@ def test_file_that_carries_no_metadata_has_its_signature_beside_it(
     assert "signed by sha256:" in found.stderr
     path.write_bytes(path.read_bytes() + b" ")
     assert "its signature is broken" in cli.fails("verify", path, "--public-key", keys[1], code=3)
-    beside.write_text("{}")
+    beside.write_text("{}", encoding="utf-8")
     assert "is damaged" in cli.fails("verify", path, "--public-key", keys[1])
 
 
