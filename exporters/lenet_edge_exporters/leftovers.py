@@ -54,14 +54,14 @@ def abandoned(path: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        held = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        held = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
         yield False
         return
     try:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = os.fstat(held).st_uid == os.getuid()
+            free = os.fstat(held).st_uid == getattr(os, "getuid", int)()
         except OSError:
             free = False
         yield free

@@ -148,9 +148,10 @@ def _limit(limits: dict[str, float], threads: int, already: int) -> None:
 def address_space() -> int:
     """Bytes of addresses that this process has taken; 0 on systems that do not tell (all but Linux)."""
     try:
-        return int(read_text("/proc/self/statm").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        lines = read_text("/proc/self/status").splitlines()
     except OSError:
         return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmSize:"))
 
 
 def _open(request: Request, index: int) -> tuple[Any, onnx_file.OnnxSummary]:
