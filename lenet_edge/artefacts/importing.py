@@ -149,6 +149,11 @@ def _say(finding: Finding) -> None:
     )
     for item in (finding.best, *finding.others[:SHOWN]):
         console.say(f"  {console.percent(item.accuracy):>8}  {item.variant}")
+    if finding.set_aside:
+        console.say(
+            f"the first is the net that --model names; {finding.set_aside[0].variant} does as well and answers some "
+            f"images otherwise: where that is meant, give its options"
+        )
 
 
 def _is_chance(finding: Finding, data: ImageData) -> bool:

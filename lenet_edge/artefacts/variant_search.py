@@ -66,11 +66,15 @@ class Scored:
 
 @dataclass(frozen=True)
 class Finding:
-    """The best variant, the others that were tried to the end, best first, and those it cannot be told from."""
+    """The best variant, the others that were tried to the end, best first, and those it cannot be told from.
+
+    `set_aside` are those that a named recipe decided against: they do as well and answer otherwise.
+    """
 
     best: Scored
     others: tuple[Scored, ...]
     rivals: tuple[Scored, ...]
+    set_aside: tuple[Scored, ...] = ()
 
     @property
     def images(self) -> int:
@@ -117,11 +121,13 @@ def judge(
     contenders = [item for item in scored if not item.is_worse_than(top)]
     surest = min(contenders, key=lambda item: item.loss)
     contenders = [item for item in contenders if not item.is_less_sure_than(surest)]
-    contenders = [item for item in contenders if favoured and favoured(item.variant)] or contenders
-    best = min(contenders, key=lambda item: item.variant.unlikeliness)
+    mine = [item for item in contenders if favoured and favoured(item.variant)] or contenders
+    best = min(mine, key=lambda item: item.variant.unlikeliness)
     rest = _best_first([item for item in scored if item is not best])
-    rivals = [item for item in contenders if item is not best and not item.answers_like(best)]
-    return Finding(best, (*rest, *others), tuple(rivals))
+    equals = [item for item in contenders if item is not best and not item.answers_like(best)]
+    rivals = [item for item in equals if item in mine]
+    set_aside = _best_first([item for item in equals if item not in mine])
+    return Finding(best, (*rest, *others), tuple(rivals), tuple(set_aside))
 
 
 def measure_on(data: ImageData, chains: Chains) -> Callable[[Variant, int], Scored]:

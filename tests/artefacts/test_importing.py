@@ -4,7 +4,8 @@ The oracle is the owner's net in PyTorch, built here as its owner would: nn.Sequ
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,12 @@ from torch import Tensor, nn
 from command_line import CommandLine
 from lenet_edge.artefacts.import_candidates import Said
 from lenet_edge.artefacts.importing import Imported, import_weights, least_accuracy
+from lenet_edge.artefacts.variant_search import Scored, judge
+from lenet_edge.data.datasets import load_dataset
 from lenet_edge.data.image_data import ImageData
+from lenet_edge.networks.imported import as_imported
 from lenet_edge.networks.recipes import RECIPES
+from lenet_edge.networks.variants import Normalisation, Variant
 from lenet_edge.runs.opened import open_run
 from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime.errors import GateError, LenetEdgeError, UnclearWeightsError, WeightsError
@@ -54,6 +59,11 @@ class Owner:
         return (images / 255 - self.mean) / self.std
 
 
+@cache
+def _trained_once(owner: Owner) -> nn.Sequential:
+    return trained(owner, load_dataset("digits"))
+
+
 def trained(owner: Owner, data: ImageData, seed: int = 0, steps: int = 120) -> nn.Sequential:
     torch.manual_seed(seed)
     net, labels = owner.net(), torch.tensor(data.train_labels)
@@ -80,7 +90,7 @@ def check_answers(imported: Imported, owner: Owner, net: nn.Module, data: ImageD
     assert (ours.argmax(1) == theirs.argmax(1)).mean() > 0.98, (owner, imported.variant)
 
 
-OWNERS = (
+OWNERS = (  # the first with nothing said, the others with their normalisation, which leaves less to try
     Owner(),
     Owner("tanh", "average", c5_convolution=True, mean=0, std=1),
     Owner("relu", "max", inside=False, mean=0, std=1 / 255, norm=True),
@@ -89,11 +99,12 @@ OWNERS = (
 
 @pytest.mark.parametrize("owner", OWNERS, ids=str)
 def test_what_comes_out_answers_like_its_owners_net(owner: Owner, digits: ImageData, tmp_path: Path) -> None:
-    net = trained(owner, digits)
+    net = _trained_once(owner)
     path = tmp_path / "theirs.pth"
     torch.save({"net": net.state_dict(), "epoch": 3}, path)
+    said = None if owner == OWNERS[0] else Said(mean=(owner.mean,), std=(owner.std,))
     try:
-        imported = import_weights(path, digits, out=tmp_path / "run")
+        imported = import_weights(path, digits, said=said, out=tmp_path / "run")
     except (GateError, UnclearWeightsError):
         settled = Said(
             owner.activation, owner.pooling, "inside" if owner.inside else "before", (owner.mean,), (owner.std,)
@@ -130,7 +141,7 @@ def test_500_nets_answer_like_their_owners_or_are_refused(digits: ImageData, tmp
 def student(digits: ImageData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The commonest student's LeNet: ReLU, max pooling, padding in its convolution, no BatchNorm."""
     path = tmp_path_factory.mktemp("student") / "lenet.pth"
-    torch.save(trained(Owner(), digits).state_dict(), path)
+    torch.save(_trained_once(Owner()).state_dict(), path)
     return path
 
 
@@ -185,6 +196,21 @@ def test_classes_and_layers_that_do_not_fit_are_named(digits: ImageData, tmp_pat
     torch.save({"attention.weight": torch.zeros(3, 8, 8), "b.weight": torch.zeros(10, 4)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match="only convolutions, pooling and dense layers"):
         import_weights(tmp_path / "other.pth", digits)
+
+
+@pytest.mark.parametrize(("lost", "taken"), [(3, "before"), (60, "inside")])
+def test_a_named_recipe_decides_unless_its_net_is_clearly_worse(lost: int, taken: str) -> None:
+    own = as_imported(RECIPES["lenet5-classic"].model)
+    first = replace(own.convolutions[0], padding=2)
+    other = replace(own, size=28, convolutions=(first, *own.convolutions[1:]))
+    norm, labels = Normalisation((0.5,), (0.5,)), np.arange(1000) % 10
+    best = Scored(Variant(other, 0, norm), labels, np.ones(1000, np.bool_), np.full(1000, 0.1))
+    answers = np.where(np.arange(1000) < lost, 9 - labels, labels)
+    mine = Scored(Variant(own, 2, norm), answers, answers == labels, np.where(answers == labels, 0.1, 3.0))
+    assert len(judge([best, mine]).rivals) == (lost == 3)
+    found = judge([best, mine], favoured=lambda variant: variant.config == own)
+    assert (found.best.variant.padding_kind, found.rivals) == (taken, ())
+    assert [item.variant.padding_kind for item in found.set_aside] == (["inside"] if lost == 3 else [])
 
 
 def test_from_the_command_line(student: Path, cli: CommandLine) -> None:

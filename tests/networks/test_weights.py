@@ -2,6 +2,7 @@
 
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from lenet_edge.networks.layer_tensors import chain_of
 from lenet_edge.networks.models import Network, build_model
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.networks.tensor_files import read_tensors
@@ -45,6 +47,30 @@ def test_weights_under_other_names(recipe: str, suffix: str, tmp_path: Path) -> 
     load_foreign_weights(read_tensors(saved(renamed(theirs), tmp_path / f"weights{suffix}")), ours, recipe)
     for expected, found in zip(theirs.parameters(), ours.parameters(), strict=True):
         assert torch.equal(expected, found)
+
+
+NAMINGS: dict[str, Callable[[int, str], str]] = {
+    "numbers, and two kinds of prefix": lambda number, key: f"my.{number}.{key[-6:]}",
+    "a prefix for each tensor": lambda number, key: f"p{number}.value",
+    "one prefix": lambda number, key: f"p.{number}",
+    "no dots": lambda number, key: f"tensor{number}",
+    "a prefix for each kind": lambda number, key: f"{key.rpartition('.')[2]}.{number}",
+}
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_file_in_order_may_call_its_tensors_anything(recipe: str, naming: str, tmp_path: Path) -> None:
+    theirs, ours = new_net(recipe, seed=1), new_net(recipe, seed=2)
+    kept = {key: value for key, value in theirs.state_dict().items() if "num_batches" not in key}
+    named = {NAMINGS[naming](number, key): value for number, (key, value) in enumerate(kept.items())}
+    file = read_tensors(saved(named, tmp_path / "weights.pth"))
+    load_foreign_weights(file, ours, recipe)
+    for expected, found in zip(theirs.parameters(), ours.parameters(), strict=True):
+        assert torch.equal(expected, found)
+    channels = next(iter(kept.values())).shape[1]
+    chained = [item for layer in chain_of(next(iter(file.tables.values())), channels) for item in layer.tensors()]
+    assert chained == list(named)
 
 
 @pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model"])
