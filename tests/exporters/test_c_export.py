@@ -106,10 +106,15 @@ class Exported:
         return Exported(self.folder, self.pixels[:images], self.logits[:images])
 
 
+def write_own(folder: Path, content: bytes | Mapping[str, bytes]) -> None:
+    """Write a folder as this machine's own, which is opened without --trust."""
+    formats.write_content(folder, content)
+    own_files.remember(formats.sha256_of(content))
+
+
 def exported(job: ExportJob, pixels: np.ndarray, folder: Path) -> Exported:
     content = FORMATS["c"].export(job)
-    formats.write_content(folder / "net-c", content)
-    own_files.remember(formats.sha256_of(content))
+    write_own(folder / "net-c", content)
     (folder / "net.int8.onnx").write_bytes(int8.export(job))  # with its first convolution rewritten for onnxruntime
     logits = open_session(folder / "net.int8.onnx").run(["logits"], {"pixels": pixels})[0]
     return Exported(folder / "net-c", pixels, logits)
@@ -618,7 +623,7 @@ def test_wasm_gives_the_same_bits_on_official_test_images(
 
 def check_wasm(data: ImageData, recipe: str, folder: Path) -> None:
     job = briefly_trained(data, recipe)
-    write_folder(folder / "net-wasm", FORMATS["wasm"].export(job))
+    write_own(folder / "net-wasm", FORMATS["wasm"].export(job))
     stated, model = open_file(folder / "net-wasm")
     (folder / "net.onnx").write_bytes(int8.export(job))
     expected = open_session(folder / "net.onnx").run(["logits"], {"pixels": data.test_pixels})[0]
@@ -634,7 +639,7 @@ def test_wasm_folder_proves_itself(tmp_path: Path) -> None:
     assert files == FORMATS["wasm"].export(make_job("lenet5"))
     carded = wasm.seal(files, {"accuracy": 0.5})
     assert {name for name in files if carded[name] != files[name]} == {"lenet.json"}
-    write_folder(tmp_path / "net-wasm", carded)
+    write_own(tmp_path / "net-wasm", carded)
     _, model = open_file(tmp_path / "net-wasm")
     assert json.loads(model.metadata[CARD]) == {"accuracy": 0.5}
     damage = {
@@ -646,13 +651,13 @@ def test_wasm_folder_proves_itself(tmp_path: Path) -> None:
     for name, content in damage.items():
         changed = {**carded, (name if name in carded else "lenet.json"): content}
         assert changed != carded
-        write_folder(tmp_path / "net-wasm", changed)
+        write_own(tmp_path / "net-wasm", changed)
         with pytest.raises(GateError, match=r"net-wasm fails its own check: .* \(its seal is broken\)"):
             open_file(tmp_path / "net-wasm")
 
 
 def test_other_folder_is_no_wasm_export(tmp_path: Path) -> None:
     for content in (b"{", b"[1]", b"7"):
-        write_folder(tmp_path / "net-wasm", {"lenet.wasm": b"", "lenet.mjs": b"", "lenet.json": content})
+        write_own(tmp_path / "net-wasm", {"lenet.wasm": b"", "lenet.mjs": b"", "lenet.json": content})
         with pytest.raises(ModelFileError, match=r"net-wasm is no folder of the wasm export \("):
             open_file(tmp_path / "net-wasm")
