@@ -10,7 +10,7 @@ from lenet_edge.networks.architectures import IMPORTED_ACTIVATIONS
 from lenet_edge.options import DatasetHelp
 from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, check_cdn
 from lenet_edge_exporters.export_job import CALIBRATION_METHODS, MAX_CALIBRATION_IMAGES, OPSETS, LogitType
-from lenet_edge_exporters.formats import FORMATS, checked_names
+from lenet_edge_exporters.formats import FORMATS, checked_names, is_export
 from lenet_edge_runtime.errors import WeightsError
 from lenet_edge_runtime.spec import InputType
 
@@ -18,6 +18,8 @@ DEFAULT_FORMATS = ("torchscript", "onnx")
 Choice = TypeVar("Choice", bound=str)
 _ENGINE_HELP = "; ".join(f"{row.name}: {row.summary}" for row in ENGINES.values())
 _FORMAT_HELP = "; ".join(f"{row.name}: {row.summary}" for row in FORMATS.values())
+
+WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt")  # names of weights, here or not, that nothing was said of
 
 # --- what is exported, and as what
 
@@ -167,6 +169,8 @@ def weights_said(
 ) -> Any:
     """What the options say of given weights (`Said`); None for a run. Contradictions are usage errors."""
     given = model or dataset or mean or std or activation or pooling or padding or not check or accept_accuracy
+    if run is not None and run.suffix in WEIGHTS_SUFFIXES and not given and not is_export(run):
+        raise typer.BadParameter(f"{run} is a weights file: say what it is for, by --dataset (and --model)")
     if run is None or not run.is_file():
         if given and run is not None and not run.exists():
             raise WeightsError(f"{run} does not exist: give the path of a state_dict")
