@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from export_jobs import GREY_SPEC
 from image_variants import on_page
 from lenet_edge.data.image_data import ImageData
 from lenet_edge_runtime.fitting import fit_image
 from lenet_edge_runtime.paper import _ground, is_dark_on_light, without_strips
+from specs import GREY_SPEC
 
 SPEC = replace(GREY_SPEC, fit="mnist")
 RNG = np.random.default_rng(11)
