@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from command_line import CommandLine
 from lenet_edge.data.datasets import DATA_VARIABLE, load_dataset
@@ -15,6 +16,10 @@ from lenet_edge.runs.run import Run
 from lenet_edge.web.engines import ENGINES
 from lenet_edge_exporters.c import toolchain
 from trained_runs import exported, make_run
+
+# A busy machine makes no test wrong: time is measured in benchmarks/.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

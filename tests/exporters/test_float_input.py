@@ -130,7 +130,7 @@ def test_spec_survives_the_metadata_of_a_float_file(spec: ModelSpec) -> None:
 @pytest.mark.parametrize(
     ("stated", "complaint"),
     [
-        ({"dtype": "float16", "shape": ["batch", 1, 32, 32]}, "its input is one of .* got float16"),
+        ({"dtype": "float16", "shape": ["batch", 1, 32, 32]}, "input: expected one of .*, got 'float16'"),
         ({"dtype": "float32", "shape": ["batch", 1, 3, 3]}, "not an image size: -1x-1"),
         ([], "damaged"),
     ],

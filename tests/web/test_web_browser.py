@@ -67,10 +67,18 @@ class Page:
         return self.driver.find_element("id", name)
 
     def answer(self) -> tuple[str, float]:
-        """Label and probability, once the time was taken, which comes last."""
+        """Label and probability, once the time was taken, which comes last; the nearest label where it is none."""
         self.wait("return document.getElementById('time').textContent !== ''")
         label, share = (self.find("answer").find_element("class name", name).text for name in ("label", "share"))
+        if label == "none of these":
+            nearest = share.removeprefix("nearest: ")
+            return nearest, self.bars()[nearest]
         return label, float(share.removesuffix(" %")) / 100
+
+    def bars(self) -> dict[str, float]:
+        """The probability of each label, in their order."""
+        rows = [row.text.split() for row in self.driver.find_elements("css selector", "#bars li")]
+        return {row[0]: float(row[1].removesuffix("%")) / 100 for row in rows}
 
     def seen(self) -> np.ndarray:
         """The 28 x 28 grey levels that the page says the net saw."""
@@ -161,11 +169,10 @@ def test_drawn_digit_is_read(strokes: list[list[tuple[float, float]]], label: st
     page.draw(*strokes)
     found, probability = page.answer()
     assert found == label
-    expected = Classifier(page.model).predict(page.seen(), invert=False)
+    expected = Classifier(page.model).predict(page.seen(), invert=False, fit="resize")
     assert (expected.label, round(expected.probability, 3)) == (found, pytest.approx(probability, abs=0.0005))
-    rows = [row.text.split() for row in page.driver.find_elements("css selector", "#bars li")]
-    assert [row[0] for row in rows] == list("0123456789")
-    np.testing.assert_allclose([float(row[1]) / 100 for row in rows], expected.probabilities, atol=0.00051)
+    assert list(page.bars()) == list("0123456789")
+    np.testing.assert_allclose(list(page.bars().values()), expected.probabilities, atol=0.00051)
     assert page.driver.find_element("css selector", "#bars .best .label").text == label
 
 
@@ -249,7 +256,7 @@ def test_changed_model_is_not_run(page: Page, folder: Path) -> None:
 def test_carried_example(page: Page) -> None:
     page.driver.find_elements("css selector", "#examples button")[3].click()
     found, probability = page.answer()
-    expected = Classifier(page.model).predict(page.seen(), invert=False)
+    expected = Classifier(page.model).predict(page.seen(), invert=False, fit="resize")
     assert (found, probability) == (expected.label, pytest.approx(expected.probability, abs=0.0005))
 
 
@@ -297,7 +304,8 @@ def test_image_that_is_dropped_or_pasted(way: str, page: Page, digits: ImageData
     Image.fromarray(digits.test_pixels[5, 0]).save(content, "PNG")
     page.driver.execute_script(GIVE, way, base64.b64encode(content.getvalue()).decode())
     page.answer()
-    np.testing.assert_array_equal(page.seen(), digits.test_pixels[5, 0])
+    expected = fit_image(read_image(content.getvalue(), 1), Classifier(page.model).spec)
+    np.testing.assert_array_equal(page.seen(), expected.pixels[0])
 
 
 def test_file_that_is_no_image(page: Page, tmp_path: Path) -> None:

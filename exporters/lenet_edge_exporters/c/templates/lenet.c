@@ -31,8 +31,9 @@ int lenet_known(const float *logits)
     for (int i = 0; i < LENET_CLASSES; i++) {
         const float above = logits[i] - @THRESHOLD@;
         const float part = above / 64.0f;
-        float power = 1.0f + part * (1.0f + part / 2.0f * (1.0f + part / 3.0f * (1.0f + part / 4.0f * (1.0f + part / 5.0f))));
+        float power = 1.0f + part / 4.0f * (1.0f + part / 5.0f);
 
+        power = 1.0f + part * (1.0f + part / 2.0f * (1.0f + part / 3.0f * power));
         if (above >= 0.0f)
             return 1;
         if (above < -20.0f) /* exp of it is less than 3e-9 */
