@@ -40,9 +40,9 @@ class Assignment:
     """What the leading process tells its followers to train, from where on."""
 
     dataset: str  # what `load_dataset` takes
-    form: ImageForm | None
     record: RunRecord
     state: TrainingState
+    form: ImageForm | None = None  # in which a user's own images are read
 
 
 NEXT_EPOCH = "next epoch"  # what it tells them then

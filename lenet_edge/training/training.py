@@ -110,7 +110,7 @@ def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, 
         write_history(run, history)
         checkpoints.save_state(run.checkpoint_path, trainer.state())
     if team.size > 1:
-        team.send(Assignment(run.dataset_argument(record), run.image_form(record), record, trainer.state()))
+        team.send(Assignment(run.dataset_argument(record), record, trainer.state(), run.image_form(record)))
     while not is_over(history, record.recipe):
         try:
             history.append(trainer.train_epoch(watcher))
