@@ -11,6 +11,7 @@ from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import int8
+from lenet_edge_exporters.int8 import quantization
 from lenet_edge_exporters.onnx import build
 from lenet_edge_exporters.pixel_blocks import widen_first_convolution
 
@@ -20,7 +21,7 @@ Model = onnx.ModelProto
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Quantize without the rewriting that is tested here."""
-    monkeypatch.setattr(int8, "widen_first_convolution", lambda model: False)
+    monkeypatch.setattr(quantization, "widen_first_convolution", lambda model: False)
 
 
 def logits(model: Model, pixels: np.ndarray) -> np.ndarray:
