@@ -102,11 +102,14 @@ def _takes_pixels(graph: onnx.GraphProto) -> bool:
 
 
 def _input_override(graph: onnx.GraphProto) -> dict[str, list[dict[str, Any]]]:
-    """Pixels are their own codes; a normalised input is calibrated like any other tensor."""
+    """Pixels are their own codes, also when they are moved; a normalised input is calibrated like any other tensor."""
     if not _takes_pixels(graph):
         return {}
     shift, one = border.shift_of(graph), np.array(1, np.float32)
     overrides = {INPUT: [{"scale": one, "zero_point": np.array(0, np.uint8)}]}
+    for node in graph.node:
+        if node.op_type in elementwise.MOVES and node.input[0] in overrides:
+            overrides[node.output[0]] = overrides[INPUT]
     if shift is not None:
         overrides[shift.output[0]] = [{"scale": one, "zero_point": np.array(border.zero_point_of(graph), np.uint8)}]
     return overrides
