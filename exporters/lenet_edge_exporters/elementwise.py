@@ -25,7 +25,8 @@ OF_ONE = (
     "Mish", "Neg", "PRelu", "Reciprocal", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh",
     "ThresholdedRelu",
 )  # fmt: skip
-OF_TWO = ("Add", "Div", "Max", "Min", "Mul", "Pow", "Sub")
+OF_TWO = ("Add", "Div", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Mul", "Pow", "Sub")
+OF_THREE = ("Where",)  # of a comparison
 MOVES = ("Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")  # codes as they move numbers
 SIMPLE = ("Clip", "Identity", "LeakyRelu", "Relu", "Tanh")  # alone they are exact in integers already
 
@@ -84,7 +85,7 @@ def put_tables(model: onnx.ModelProto, functions: list[Function]) -> None:
 
 def _extended(graph: onnx.GraphProto, node: onnx.NodeProto, made: dict[str, Function]) -> Function | None:
     """The function that a node gives, on top of those before it; None where it is none of one number."""
-    if node.op_type not in (*OF_ONE, *OF_TWO) or len(node.output) != 1:
+    if node.op_type not in (*OF_ONE, *OF_TWO, *OF_THREE) or len(node.output) != 1:
         return None
     constants = [name for name in node.input if name and is_constant(graph, name)]
     others = [name for name in node.input if name and name not in constants]
