@@ -37,9 +37,9 @@ def find_run(
     Raises RunError where there is none, or the one given is of another status.
     """
     if given is not None:
-        run = _named(given, root)
-        manifest.check(run.record_path)
-        opened = open_run(run, data_dir)
+        opened = open_run(_named(given, root), data_dir)
+        _check_record(opened)
+        run = opened.run
         if opened.record.status not in status:
             raise RunError(f"{run.folder} is {_DESCRIBED[opened.record.status]}; {_NEXT[opened.record.status]}")
         return opened
@@ -48,8 +48,14 @@ def find_run(
         wanted = "unfinished" if status == ("training",) else "finished"
         raise RunError(f"there is no {wanted} run in {root}/; start one with 'lenet-edge train'")
     latest = max(found, key=lambda opened: opened.record.created)
-    manifest.check(latest.run.record_path)
+    _check_record(latest)
     return latest
+
+
+def _check_record(opened: OpenedRun) -> None:
+    """Hold the record against the run's manifest; an unfinished run's changes, and a kill may come between the two."""
+    if opened.record.status != "training":
+        manifest.check(opened.run.record_path)
 
 
 def pretrained_run(name: str) -> Run:

@@ -100,8 +100,8 @@ def test_what_a_killed_predict_left_is_swept_by_the_next(cli: CommandLine, digit
 
     Image.new("L", (28, 28)).save("image.png")
     command = ("predict", exported(digits_run, "onnx"), "image.png", "--out", "answers.csv")
-    assert children.killed_at(1, *command, before=True)
-    assert left_over(Path())
+    # Python itself may remove a file before: it tries out where temporary files may lie.
+    assert any(children.killed_at(number, *command, before=True) and left_over(Path()) for number in (1, 2, 3))
     assert cli(*command).exit_code == 0
     assert not left_over(Path())
 
