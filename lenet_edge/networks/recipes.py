@@ -29,7 +29,7 @@ class Recipe:
     source: str
     model: ModelConfig
     epochs: Annotated[int, Within(1, 1_000_000)]
-    learning_rate: Annotated[float, Within(0, 1e15)]  # the peak, of a cosine warm-up and decay; or the constant
+    learning_rate: Annotated[float, Within(0, 3e38)]  # the peak, of a cosine warm-up and decay; or the constant
     batch_size: Annotated[int, Within(1, 2**20)] = 128
     momentum: Share = 0.9  # of SGD; Adam has torch's defaults, 0.9 and 0.999
     nesterov: bool = True

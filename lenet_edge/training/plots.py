@@ -40,7 +40,7 @@ def draw_curves(history: Sequence[Epoch], title: str, path: Path) -> None:
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
     # The first epochs would flatten everything that happens later.
     low = min(accuracy_row for row in history[len(history) // 5 :] for accuracy_row in _accuracies(row))
-    accuracy.set_ylim(bottom=max(0.0, low - (1 - low) * 0.3), top=1.0)
+    accuracy.set_ylim(bottom=min(0.99, max(0.0, low - (1 - low) * 0.3)), top=1.0)
     accuracy.legend(loc="lower right")
     figure.suptitle(title)
     save(figure, path)
