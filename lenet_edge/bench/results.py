@@ -56,12 +56,12 @@ class _Host:
     cpu: str
     instruction_sets: list[str]
     cores: int | None
-    cores_usable: int | None
     virtual: bool | None
     governor: str | None
     load_1min: float | None
     system: str
     versions: dict[str, str]
+    cores_usable: int | None = None  # version 0.2 did not say
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ def here(cli: CommandLine, digits_run: Run, monkeypatch: pytest.MonkeyPatch) -> 
 def test_auto_shows_the_front_and_records_the_layers(here: CommandLine) -> None:
     shown = here("export", "--format", "int8", "--int8-layers", "auto", "--out", "table")
     assert shown.exit_code == 0, shown.output
-    (taken,) = (line for line in shown.stdout.splitlines() if line.endswith("taken "))
+    (taken,) = (line for line in shown.stdout.splitlines() if line.rstrip().endswith("chosen"))
     assert taken.split()[:3] == ["c5", "f6", "output"]
     assert "int8 layers chosen: c5 f6 output, 0.91 times float32's latency" in shown.stderr
     assert Path("table/lenet5-digits.int8-layers.png").exists()

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from command_line import CommandLine
+from lenet_edge.bench import measuring
 from lenet_edge.bench.measuring import BenchPlan, BenchRow, bench, known_images, open_call, timeable
 from lenet_edge.bench.memory import measure_memory
 from lenet_edge.bench.results import BenchResults, compare_results, remarks_on
@@ -26,7 +27,7 @@ from trained_runs import exported
 
 QUICK = ("--rounds", "8", "--calls", "5", "--no-memory")
 HOST = {
-    "cpu": "a CPU", "instruction_sets": ["avx2"], "cores": 2, "virtual": False, "governor": None, "load_1min": 0.1,
+    "cpu": "a CPU", "instruction_sets": ["avx2"], "cores": 2, "cores_usable": 2, "virtual": False, "governor": None, "load_1min": 0.1,
     "system": "Linux x86_64", "versions": {"onnxruntime": "1.31.1"},
 }  # fmt: skip
 
@@ -68,9 +69,10 @@ def test_self_test_compares_a_file_with_its_bytes(digits_run: Run) -> None:
     assert all(0.2 < ratio.value < 5 for ratio in found.ratios)
 
 
-def test_what_runs_in_another_process_is_not_timed() -> None:
+def test_what_runs_in_another_process_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     wasm, onnx = Path("net-wasm"), Path("net.onnx")
     assert timeable([onnx, wasm]) == [onnx]
+    monkeypatch.setattr(measuring, "check_own", lambda _: None)
     with pytest.raises(ModelFileError, match=r"net-wasm is run by Node .*; 'lenet-edge export net-wasm --web DIR"):
         open_call(wasm, np.zeros((1, 1, 8, 8), np.uint8), 1, "run")
 
@@ -141,6 +143,14 @@ def test_results_come_back_from_their_file(digits_run: Run, tmp_path: Path) -> N
     assert {item.api for item in found.rows} == {"io-binding"}
     found.write(tmp_path / "a.json")
     assert BenchResults.read(tmp_path / "a.json") == found
+
+
+def test_results_of_an_older_version_are_read(tmp_path: Path) -> None:
+    """Version 0.2 did not say how many cores the process could use."""
+    older = results(row("net.onnx", STEADY))
+    older.host.pop("cores_usable")
+    older.write(tmp_path / "a.json")
+    assert BenchResults.read(tmp_path / "a.json").host == {**older.host, "cores_usable": None}
 
 
 @pytest.mark.parametrize(
