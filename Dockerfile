@@ -1,7 +1,7 @@
 # The README's two commands, in a container:
 #   docker build -t lenet-edge .
 #   docker run --rm lenet-edge                # lenet-edge quickstart
-#   docker run --rm lenet-edge pytest         # the tests
+#   docker run --rm lenet-edge pytest -n auto # the tests
 FROM python:3.11-slim
 
 # Compilers and emulators for the tests of the C and WebAssembly exports; the other tests need none of them.
