@@ -97,7 +97,7 @@ def test_export_gives_the_commands_bytes(digits_run: Run, cli: CommandLine, tmp_
     [artifact] = report.artifacts
     assert report.passed
     assert artifact.path.read_bytes() == exported(digits_run, "onnx").read_bytes()
-    with pytest.raises(ValueError, match="no format is called 'tflight'; did you mean 'tflite'[?] choose "):
+    with pytest.raises(ValueError, match=r"no format is called 'tflight'; did you mean 'tflite'\? choose "):
         lenet_edge.export(digits_run.folder, ["tflight"])
 
 

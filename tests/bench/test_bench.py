@@ -27,8 +27,8 @@ from trained_runs import exported
 
 QUICK = ("--rounds", "8", "--calls", "5", "--no-memory")
 HOST = {
-    "cpu": "a CPU", "instruction_sets": ["avx2"], "cores": 2, "cores_usable": 2, "virtual": False, "governor": None, "load_1min": 0.1,
-    "system": "Linux x86_64", "versions": {"onnxruntime": "1.31.1"},
+    "cpu": "a CPU", "instruction_sets": ["avx2"], "cores": 2, "cores_usable": 2, "virtual": False, "governor": None,
+    "load_1min": 0.1, "system": "Linux x86_64", "versions": {"onnxruntime": "1.31.1"},
 }  # fmt: skip
 
 

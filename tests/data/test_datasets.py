@@ -91,7 +91,7 @@ def test_md5s_are_torchvisions(name: str) -> None:
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(DataError, match="did you mean 'mnist'\\? choose mnist, .*, or give the path of your own: a folder"):
+    with pytest.raises(DataError, match=r"did you mean 'mnist'\? choose mnist, .*, or give the path of your own"):
         load_dataset("minst")
 
 
