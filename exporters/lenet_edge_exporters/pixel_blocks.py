@@ -108,8 +108,8 @@ def _widen_weights(graph: onnx.GraphProto, conv: onnx.NodeProto, axes: tuple[_Ax
 
 
 def _over_blocks(
-    weights: NDArray[np.uint8], zero_point: NDArray[np.uint8], axes: tuple[_Axis, _Axis]
-) -> NDArray[np.uint8]:
+    weights: NDArray[np.int8], zero_point: NDArray[np.int8], axes: tuple[_Axis, _Axis]
+) -> NDArray[np.int8]:
     """[o, 1, k, k] to [4 o, 4, window, window], phase by phase; what is not covered is the zero point."""
     outputs, _, height, width = weights.shape
     rows, columns = axes

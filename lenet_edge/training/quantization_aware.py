@@ -19,18 +19,19 @@ from lenet_edge.networks.architectures import OwnNetConfig
 from lenet_edge.networks.imported import without_batch_norm
 from lenet_edge.networks.models import Network, build_model
 from lenet_edge_exporters import activations
+from lenet_edge_exporters.int8.weights import scales
 from lenet_edge_exporters.pixels import PixelInput
 from lenet_edge_runtime.errors import TrainingError
 from lenet_edge_runtime.spec import ModelSpec
 
 CODES = 255  # the greatest code of a byte
-WEIGHT_ZERO_POINT = 128
+WEIGHT_ZERO_POINT = 128  # of a signed byte, were it unsigned
 RANGE_MOMENTUM = 0.01  # of a batch in the running maximum of an activation: the last few hundred batches count
 LAYERS = (nn.Conv2d, nn.Linear)
 
 
 class FakeQuantized(nn.Module):
-    """Wrap a network without BatchNorm: uint8 activations, symmetric uint8 weights per output channel, int32 biases.
+    """Wrap a network without BatchNorm: uint8 activations, int8 weights with a scale per output channel, int32 biases.
 
     While training, the range of every activation follows a running mean of the batches' maxima; in evaluation mode
     it stands still. Of a tanh it is the range of its input, because its output's is known.
@@ -139,13 +140,9 @@ def average_codes(pool: nn.AvgPool2d, values: Tensor, step: Tensor, zero_point: 
 
 
 def weight_steps(weight: Tensor) -> Tensor:
-    """The scales of symmetric bytes per output channel, [outputs, 1, ...]: 255 steps from -max to max.
-
-    As onnxruntime's quantizer has it for unsigned weights; with zero point 128 the greatest clips by half a step.
-    """
-    largest = weight.detach().abs().amax(tuple(range(1, weight.ndim)), keepdim=True)
-    steps = 2 * largest / CODES
-    return torch.where(steps < torch.finfo(steps.dtype).tiny, torch.ones_like(steps), steps)
+    """The scales of int8 weights per output channel, [outputs, 1, ...], as the exporter chooses them."""
+    steps = torch.from_numpy(scales(weight.detach().cpu().numpy())).to(weight.device)
+    return steps.reshape(-1, *(1,) * (weight.ndim - 1))
 
 
 def fold_batch_norm(net: Network) -> Network:
@@ -179,8 +176,7 @@ class _FakeQuantize(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, step: Tensor, zero_point: int) -> Tensor:
         # Rounded before the zero point is added, as onnxruntime does: half to even would depend on it.
         codes = torch.round(values / step) + zero_point
-        # A step of grace: the greatest weight of a channel rounds to 256 and has to keep its gradient.
-        ctx.save_for_backward((codes >= -1) & (codes <= CODES + 1))
+        ctx.save_for_backward((codes >= 0) & (codes <= CODES))
         return (codes.clamp(0, CODES) - zero_point) * step
 
     @staticmethod

@@ -109,7 +109,7 @@ def test_logits_are_pytorchs_within_int8s_rounding(name: str, tmp_path: Path) ->
     (tmp_path / "net.onnx").write_bytes(int8.export(job))
     found = open_session(tmp_path / "net.onnx").run(["logits"], {"pixels": job.check_pixels})[0]
     expected = torch_model(job.net, job.spec).logits(job.check_pixels)
-    np.testing.assert_allclose(found, expected, atol=0.05 * np.ptp(expected))
+    np.testing.assert_allclose(found, expected, atol=0.06 * np.ptp(expected))
 
 
 @pytest.mark.parametrize("opset", [13, 18, 21])

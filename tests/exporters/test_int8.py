@@ -47,7 +47,7 @@ def test_no_kernel_saturates(run: str, digits: ImageData, request: pytest.Fixtur
     np.testing.assert_array_equal(fast, precise)
 
 
-def test_weights_are_int8_in_disguise(int8: Path) -> None:
+def test_weights_are_int8_with_a_scale_per_channel(int8: Path) -> None:
     model = onnx.load(int8)
     arrays = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
     layers = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
@@ -56,9 +56,9 @@ def test_weights_are_int8_in_disguise(int8: Path) -> None:
     for layer in layers:
         dequantize = producers[layer.input[1]]
         weights, scales, zero_points = (arrays[name] for name in dequantize.input)
-        assert weights.dtype == np.uint8
-        assert len(scales) == len(weights)  # one a channel
-        assert set(zero_points.tolist()) == {128}
+        assert weights.dtype == np.int8
+        assert len(scales) == len(weights)
+        assert set(zero_points.tolist()) == {0}
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_only_the_chosen_layers_are_quantized(
     for layer in (node for node in model.graph.node if node.op_type in ("Conv", "Gemm")):
         if layer.input[1] not in arrays:
             quantized.append(layer.name)
-            assert arrays[producers[layer.input[1]].input[0]] == onnx.TensorProto.UINT8
+            assert arrays[producers[layer.input[1]].input[0]] == onnx.TensorProto.INT8
     assert quantized == list(names)
     assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     (reader,) = (node for node in model.graph.node if "pixels" in node.input)

@@ -102,7 +102,7 @@ def test_weights_and_scales_are_those_of_the_int8_file(
         steps = weight_steps(weight)
         stem = next(key.removesuffix(".q8") for key in arrays if key.endswith(f"{name}.weight.q8"))
         np.testing.assert_array_equal(steps.flatten().numpy(), arrays[f"{stem}.s"])
-        codes = torch.round(fake_quantize(weight, steps, 128) / steps) + 128
+        codes = torch.round(fake_quantize(weight, steps, 128) / steps)
         np.testing.assert_array_equal(codes.numpy(), arrays[f"{stem}.q8"])
 
 

@@ -1,10 +1,8 @@
 """Static int8 ONNX with onnxruntime's quantizer, in the form that gives the same answers on every CPU.
 
-uint8 activations and symmetric uint8 weights per channel (zero point 128: int8 weights in disguise). With them no
-kernel can saturate: onnxruntime's default (signed weights) runs through x86's VPMADDUBSW, whose 16-bit sums clip on
-machines without VNNI, and answers differently there. The pixels are the quantized input (scale 1, zero point 0;
-a float32 input is quantized by a first QuantizeLinear instead), and the logits stay in float. tanh becomes a sigmoid,
-which has an integer kernel (`activations`).
+uint8 activations and int8 weights with a scale per channel, chosen so that no kernel saturates (`weights`). The pixels
+are the quantized input (scale 1, zero point 0; a float32 input is quantized by a first QuantizeLinear instead), and the
+logits stay in float. tanh becomes a sigmoid, which has an integer kernel (`activations`).
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ import numpy as np
 
 from lenet_edge_exporters import activations, border, elementwise, folding
 from lenet_edge_exporters.export_job import Images, Int8Options, Layers
+from lenet_edge_exporters.int8 import weights
 from lenet_edge_exporters.int8.calibration import CalibrationReader, Ranges, calibrate, library_kept_quiet
 from lenet_edge_exporters.int8.naming import shorten
 from lenet_edge_exporters.layers import chosen_layers, left_in_float
@@ -68,6 +67,7 @@ def quantize_layers(
     in_tables = {node.name for function in functions for node in function.nodes}
     overrides |= activations.overrides(model, ranges, in_tables)
     overrides |= _input_override(model.graph)
+    overrides |= weights.overrides(model)
     left_out = [*in_tables, *(node.name for node in border.pads_of(model.graph))]
     with tempfile.TemporaryDirectory() as folder, library_kept_quiet():
         path = Path(folder) / "model.onnx"
