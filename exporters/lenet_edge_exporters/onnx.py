@@ -65,7 +65,10 @@ def build(job: ExportJob) -> onnx.ModelProto:
     """The float32 graph from the job's input to logits, in the job's opset."""
     from onnx import checker, version_converter
 
-    model = trace(job)
+    from lenet_edge_exporters.foreign_net import foreign_net_in  # imports torch
+
+    foreign = foreign_net_in(job.net)
+    model = foreign.graph(job.spec, job.input) if foreign else trace(job)
     canonical.canonicalise(model)
     if job.input == "uint8":
         folding.fold_normalisation(model)

@@ -14,14 +14,16 @@ from lenet_edge.artefacts.layer_selection import LayerDamage, Selection, layer_s
 from lenet_edge.artefacts.plots import draw_selection
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.comparison import card_of, compare, default_max_drop
-from lenet_edge.networks.models import deployed_parameters
+from lenet_edge.networks.architectures import OnnxNetConfig
 from lenet_edge.runs.opened import OpenedRun
 from lenet_edge_exporters import ExportJob, export, formats, manifest
 from lenet_edge_exporters.export_job import DEFAULT_OPSET, Int8Options, LoadedModel, LogitType, Measurement
 from lenet_edge_exporters.formats import Artifact
+from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.sessions import sha256_of
 from lenet_edge_runtime.spec import InputType
 
+FROM_TORCH = ("torchscript", "pt2")
 CHECK_IMAGES = 1000  # of the validation split
 
 
@@ -65,6 +67,8 @@ def export_run(
     bill of materials is written, too (`sbom.py`).
     """
     record, data = opened.record, opened.data
+    if isinstance(record.recipe.model, OnnxNetConfig):
+        check_foreign_formats(format_names)
     plan = int8 or Int8Plan()
     job = replace(export_job(opened, opset, plan), input=input_type, tflite_logits=tflite_logits)
     undamaged = opened.float_model.logits(data.test_pixels)
@@ -93,6 +97,15 @@ def export_run(
         written.append(sbom.write(folder / f"{stem}{sbom.SUFFIX}", record, artifacts, weights))
     manifest.add(opened.run.folder if out is None else out, written)
     return ExportReport(opened.run.name, artifacts, card, selection, draws, sensitivity)
+
+
+def check_foreign_formats(format_names: list[str]) -> None:
+    """Raise ModelFileError for formats that are made of a network in PyTorch, where an ONNX file is exported."""
+    if found := [name for name in format_names if name in FROM_TORCH]:
+        raise ModelFileError(
+            f"{' and '.join(found)}: made of a network in PyTorch, and behind another tool's ONNX file there is none; "
+            f"choose from {', '.join(name for name in formats.FORMATS if name not in FROM_TORCH)}"
+        )
 
 
 def written_files(artifacts: list[Artifact]) -> list[Path]:
@@ -140,7 +153,7 @@ def export_job(opened: OpenedRun, opset: int = DEFAULT_OPSET, int8: Int8Plan | N
         opset=opset,
         provenance={
             "recipe": record.recipe.name,
-            "parameters": deployed_parameters(opened.net),
+            "parameters": record.metrics["parameters"],
             "dataset": record.dataset,
             "data_md5s": record.data_md5s,
             "weights_sha256": sha256_of(opened.run.weights_path),

@@ -28,6 +28,7 @@ _NETWORKS = {
     "lenet5": "LeNet-5",
     "convnet": "A convolutional network",
     "own": "A network of its author's own program",
+    "onnx": "Another tool's ONNX file",
     "imported": "A network from elsewhere",
 }
 POLARITIES = {

@@ -153,14 +153,14 @@ def measure_on(data: ImageData, chains: Chains) -> Callable[[Variant, int], Scor
             images = images_for(variant, count)
             parts = [images[start : start + 500] for start in range(0, len(images), 500)]
             logits = torch.cat([net(part) for part in parts]).double()
-            losses = _losses(logits, torch.tensor(labels))
+            losses = losses_of(logits, torch.tensor(labels))
         answers = logits.argmax(1).numpy()
         return Scored(variant, answers, answers == labels, losses)
 
     return measure
 
 
-def _losses(logits: torch.Tensor, labels: torch.Tensor) -> NDArray[np.float64]:
+def losses_of(logits: torch.Tensor, labels: torch.Tensor) -> NDArray[np.float64]:
     """Cross entropy of each image in nats, at the temperature where their mean is least."""
     rows = torch.nan_to_num(logits)
     losses = [torch.nn.functional.cross_entropy(rows / t, labels, reduction="none") for t in TEMPERATURES]

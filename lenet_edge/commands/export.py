@@ -33,16 +33,27 @@ from lenet_edge.commands.export_options import (
     WeightsMeanOption,
     WeightsOption,
     WeightsStdOption,
+    check_foreign_options,
     check_own_options,
     check_web_options,
     chosen_formats,
     int8_plan,
+    is_foreign,
+    scaled,
     weights_said,
 )
 from lenet_edge.commands.export_tables import print_report
 from lenet_edge.commands.verify import why_it_failed
 from lenet_edge.networks.recipes import find_recipe, own_recipe
-from lenet_edge.options import DataDirOption, JsonOption, MaxDropOption, NetOption, TrustOption
+from lenet_edge.options import (
+    DataDirOption,
+    JsonOption,
+    LabelsOption,
+    MaxDropOption,
+    NetOption,
+    ScaleOption,
+    TrustOption,
+)
 from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, engine_for
 from lenet_edge_exporters.export_job import (
     CALIBRATION_IMAGES,
@@ -85,6 +96,8 @@ def run(
     web: WebOption = None,
     engine: EngineOption = None,
     cdn: CdnOption = None,
+    labels: LabelsOption = None,
+    scale: ScaleOption = None,
     sbom: SbomOption = False,
     trust: TrustOption = False,
     as_json: JsonOption = False,
@@ -102,12 +115,18 @@ def run(
         check_trust(run, trust)
         _say_page(_write_page(run, web, shown.name, cdn), as_json)
         return
-    names = chosen_formats(formats, (["int8"] if int8 else []) + ([shown.format] if web else []))
+    foreign = is_foreign(run, labels, scale)
+    names = chosen_formats(
+        formats or (["onnx"] if foreign else None), (["int8"] if int8 else []) + ([shown.format] if web else [])
+    )
     # All that can be wrong on the command line is found before weights become a run.
     plan = int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
-    if net and (dataset or weights):
+    said = None
+    if foreign:
+        check_foreign_options(run, names, dataset, model or net or activation or pooling or padding or not check)
+        mean, std = scaled(mean, std, scale)
+    elif net and (dataset or weights):
         check_own_options(run, model, dataset, mean, std)
-        said = None
     else:
         said = weights_said(run, model, dataset, mean, std, activation, pooling, padding, check, accept_accuracy)
     from lenet_edge.artefacts.exporting import export_run
@@ -115,7 +134,9 @@ def run(
 
     if sbom:
         check_installed()
-    if net and dataset:
+    if foreign:
+        found = _foreign_run(run, dataset, data_dir, labels, mean, std, accept_accuracy)
+    elif net and dataset:
         found = _own_run(net, weights, dataset, data_dir, mean, std)
     else:
         found = _run_to_export(run, said, model, dataset, data_dir)
@@ -135,16 +156,22 @@ def run(
         )
     fit_to_show = [item.path for item in report.artifacts if item.format == shown.format and item.passed]
     page = _write_page(fit_to_show[0], web, shown.name, cdn) if web and fit_to_show else None
+    _print(found.run, report, page, as_json)
+    if not report.passed:
+        raise typer.Exit(3)
+    console.say("next: lenet-edge verify")
+
+
+def _print(run: Any, report: Any, page: Any, as_json: bool) -> None:
+    """Print what was written, and in words what was rejected."""
     if as_json:
-        console.print_json(as_document(found.run, report) | ({"web": page} if page else {}))
+        console.print_json(as_document(run, report) | ({"web": page} if page else {}))
     else:
         print_report(report)
     if page:
         _say_page(page)
     if not report.passed:
         _say_why_rejected(report)
-        raise typer.Exit(3)
-    console.say("next: lenet-edge verify")
 
 
 def _refuse_what_exports(context: typer.Context, path: Path) -> None:
@@ -205,6 +232,29 @@ def _own_run(
     means, deviations = (tuple(values) if values else None for values in (mean, std))
     found = run_of(own_recipe(program), data, weights, mean=means, std=deviations)
     console.say(f"the network is now a run: {found.folder}; commands that need its program want --net again")
+    return open_run(found, data_dir)
+
+
+def _foreign_run(
+    path: Any,
+    dataset: Any,
+    data_dir: Path | None,
+    labels: str | None,
+    mean: list[float] | None,
+    std: list[float] | None,
+    accept_accuracy: bool,
+) -> Any:
+    """The run that another tool's ONNX file becomes."""
+    from lenet_edge.artefacts.foreign_file import import_file
+    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.evaluation.foreign_accuracy import read_labels
+    from lenet_edge.runs.opened import open_run
+
+    means, deviations = (tuple(values) if values else None for values in (mean, std))
+    names = read_labels(labels) if labels else None
+    data = load_dataset(dataset, data_dir)
+    found = import_file(path, data, labels=names, mean=means, std=deviations, accept_accuracy=accept_accuracy)
+    console.say(f"the file is now a run: {found.folder}")
     return open_run(found, data_dir)
 
 

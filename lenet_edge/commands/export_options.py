@@ -26,7 +26,8 @@ WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt")  # names of weights,
 RunArgument = Annotated[
     Path | None,
     typer.Argument(
-        help="A run (the latest by default), or weights from elsewhere (a state_dict or checkpoint) with --dataset; "
+        help="A run (the latest by default), or weights from elsewhere (a state_dict or checkpoint) or another tool's "
+        "float ONNX file, with --dataset; "
         "with --web also an exported ONNX file or wasm folder.",
         show_default=False,
     ),
@@ -214,6 +215,41 @@ def check_own_options(
         raise typer.BadParameter("--net with --weights: say what it is for, by --dataset")
     if bool(mean) != bool(std):
         raise typer.BadParameter("--mean and --std go together")
+
+
+def is_foreign(run: Path | None, labels: str | None, scale: float | None) -> bool:
+    """Whether what is exported is another tool's ONNX file; its options with anything else are usage errors."""
+    from lenet_edge_runtime.classifier import carries_spec
+
+    found = run is not None and run.suffix == ".onnx" and run.is_file() and not carries_spec(run)
+    if not found and (labels or scale):
+        raise typer.BadParameter("--labels and --scale go with another tool's ONNX file")
+    return found
+
+
+def check_foreign_options(run: Path | None, names: list[str], dataset: str | None, of_weights: Any) -> None:
+    """Another tool's ONNX file wants a data set, and no formats or options that are for what it is not."""
+    if dataset is None:
+        raise typer.BadParameter(f"{run} is another tool's ONNX file: say what it is for, by --dataset")
+    if of_weights:
+        raise typer.BadParameter(
+            "--model, --net, --activation, --pooling, --padding and --no-check are for weights: an ONNX file says "
+            "itself what its layers are"
+        )
+    from lenet_edge.artefacts.exporting import check_foreign_formats
+
+    check_foreign_formats(names)
+
+
+def scaled(
+    mean: list[float] | None, std: list[float] | None, scale: float | None
+) -> tuple[list[float] | None, list[float] | None]:
+    """Mean and standard deviation, also where --scale says them; contradictions are usage errors."""
+    if bool(mean) != bool(std):
+        raise typer.BadParameter("--mean and --std go together")
+    if scale and mean:
+        raise typer.BadParameter("--scale stands in place of --mean and --std: give one or the other")
+    return ([0.0], [1 / scale]) if scale else (mean, std)
 
 
 def check_web_options(web: Path | None, engine: str | None, cdn: str | None) -> None:

@@ -75,27 +75,52 @@ def better_normalisation(classifier: ForeignClassifier, data: ImageData) -> str:
     spec, order = classifier.spec, np.random.default_rng(0).permutation(len(data.train_labels))[:TRIED]
     if classifier.input.dtype == "uint8" or data.train_pixels.shape[1:] != spec.pixel_shape:
         return ""
-    columns = np.array([data.labels.index(label) for label in spec.labels])
-
-    def right_with(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.bool_]:
-        trial = ForeignClassifier(classifier.path, spec.labels, mean, std, Guard(classifier.guard.limits))
-        answers = columns[trial.logits(data.train_pixels[order]).argmax(1)]
-        return np.asarray(answers == data.train_labels[order])
-
     try:
-        given = right_with(spec.mean, spec.std)
-        tried = [(right_with(mean, std), mean, std) for mean, std in ((data.mean, data.std), *USUAL)]
+        given = _right(classifier, data, order)
+        tried = try_normalisations(classifier, data, order)
     except ModelFileError:
         return ""
-    best, mean, std = max(tried, key=lambda item: int(item[0].sum()))
+    best, mean, std = tried[0]
     if mcnemar_exact(int((given & ~best).sum()), int((best & ~given).sum())) > P or best.sum() <= given.sum():
         return ""
-    options = " ".join(f"--mean {m:g} --std {s:.6g}" for m, s in zip(mean, std, strict=True))
-    options = "--scale 255 (pixels of 0 to 255)" if std == (1 / 255,) else options
+    options = options_of(mean, std)
     return (
         f"{classifier.path.name} recognises {best.mean():.1%} of {len(best)} training images with {options}, and "
         f"{given.mean():.1%} as given: it was trained with other numbers"
     )
+
+
+def try_normalisations(
+    classifier: ForeignClassifier, data: ImageData, order: NDArray[np.int64]
+) -> list[tuple[NDArray[np.bool_], tuple[float, ...], tuple[float, ...]]]:
+    """Which of these training images are recognised with each usual mean and std; the best come first."""
+    found = [
+        (_right(trial, data, order), trial.spec.mean, trial.spec.std) for trial in with_each_usual(classifier, data)
+    ]
+    return sorted(found, key=lambda item: -int(item[0].sum()))
+
+
+def with_each_usual(classifier: ForeignClassifier, data: ImageData) -> list[ForeignClassifier]:
+    """The same file, fed in each usual way; first as one does that was trained on these data."""
+    usual = dict.fromkeys(((data.mean, data.std), *USUAL))
+    return [
+        ForeignClassifier(classifier.path, classifier.spec.labels, mean, std, Guard(classifier.guard.limits))
+        for mean, std in usual
+    ]
+
+
+def options_of(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
+    """The options that say a normalisation."""
+    if set(mean) == {0.0} and set(std) == {1 / 255}:
+        return "--scale 255 (pixels of 0 to 255)"
+    return " ".join(f"--mean {m:g} --std {s:.6g}" for m, s in zip(mean, std, strict=True))
+
+
+def _right(classifier: ForeignClassifier, data: ImageData, order: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of these training images a file recognises."""
+    columns = np.array([data.labels.index(label) for label in classifier.spec.labels])
+    answers = columns[classifier.logits(data.train_pixels[order]).argmax(1)]
+    return np.asarray(answers == data.train_labels[order])
 
 
 def _scaled(pixels: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:

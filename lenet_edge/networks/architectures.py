@@ -66,6 +66,17 @@ class OwnNetConfig:
     architecture: Literal["own"] = "own"
 
 
+@dataclass(frozen=True)
+class OnnxNetConfig:
+    """Another tool's ONNX file, whose bytes are the weights (`lenet_edge_exporters.foreign_net`)."""
+
+    bytes: Annotated[int, Within(1, 2**28)]
+    channels: Channels = 1
+    size: Side = 28  # of the image that it takes, with what was padded around it
+    classes: Classes = 10
+    architecture: Literal["onnx"] = "onnx"
+
+
 ImportedActivation = Literal["relu", "tanh", "sigmoid", "leaky-relu", "elu", "gelu", "silu"]
 IMPORTED_ACTIVATIONS: tuple[ImportedActivation, ...] = get_args(ImportedActivation)
 
@@ -109,4 +120,4 @@ class ImportedNetConfig:
     architecture: Literal["imported"] = "imported"
 
 
-ModelConfig = LeNetConfig | ConvNetConfig | OwnNetConfig | ImportedNetConfig
+ModelConfig = LeNetConfig | ConvNetConfig | OwnNetConfig | OnnxNetConfig | ImportedNetConfig

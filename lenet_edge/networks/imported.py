@@ -14,6 +14,7 @@ from lenet_edge.networks.architectures import (
     ImportedNetConfig,
     LeNetConfig,
     ModelConfig,
+    OnnxNetConfig,
     OwnNetConfig,
 )
 from lenet_edge.networks.pooling import MaxPool2x2
@@ -72,6 +73,8 @@ def as_imported(config: ModelConfig) -> ImportedNetConfig:
     """One of our nets in the words of `ImportedNetConfig`: the same tensors in the same order, the same answers."""
     if isinstance(config, ImportedNetConfig):
         return config
+    if isinstance(config, OnnxNetConfig):
+        raise WeightsError("another tool's ONNX file is not described by its layers: give it to export")
     if isinstance(config, OwnNetConfig):
         raise WeightsError("a program's own network is not described by its layers: give it by --net")
     if isinstance(config, LeNetConfig):
@@ -90,6 +93,8 @@ def as_imported(config: ModelConfig) -> ImportedNetConfig:
 
 def without_batch_norm(config: ModelConfig) -> ModelConfig:
     """The net that is left where BatchNorm is folded into the layer before it; WeightsError where it stands behind."""
+    if isinstance(config, OnnxNetConfig):
+        raise WeightsError("another tool's ONNX file cannot be trained on: leave out --qat")
     if isinstance(config, OwnNetConfig):
         raise WeightsError("the layers of a program's own network are not ours to fold: leave out --qat")
     if not isinstance(config, ImportedNetConfig):

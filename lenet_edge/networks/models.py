@@ -13,10 +13,12 @@ from lenet_edge.networks.architectures import (
     ImportedNetConfig,
     LeNetConfig,
     ModelConfig,
+    OnnxNetConfig,
     OwnNetConfig,
 )
 from lenet_edge.networks.imported import imported_layers
 from lenet_edge.networks.pooling import MaxPool2x2
+from lenet_edge_exporters.foreign_net import ForeignNet
 
 # Which maps of S2 (columns) each map of C3 (rows) sees: LeCun et al. 1998, Table I.
 TABLE_I = (
@@ -120,6 +122,8 @@ def build_model(config: ModelConfig) -> Network:
     """The network that a recipe or a record describes, with fresh weights from torch's generator."""
     if isinstance(config, OwnNetConfig):
         return Network(config, own.layers_of(config))
+    if isinstance(config, OnnxNetConfig):
+        return Network(config, OrderedDict(own=ForeignNet(config.bytes, config.classes)))
     if isinstance(config, ImportedNetConfig):
         return Network(config, imported_layers(config))
     return LeNet5(config) if isinstance(config, LeNetConfig) else ConvNet(config)

@@ -245,6 +245,20 @@ def own_recipe(program: str) -> Recipe:
     )
 
 
+def foreign_recipe(file: str, model: ModelConfig) -> Recipe:
+    """What a record says of another tool's ONNX file in the place of a recipe; nothing trains it."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", file.removesuffix(".onnx")).strip(".-") or "theirs"
+    return Recipe(
+        name=name[:60],
+        summary="another tool's ONNX file",
+        source=f"another tool's ONNX file {file[:200]}",
+        model=model,
+        epochs=1,
+        learning_rate=0.0,
+        padding=0,
+    )
+
+
 def find_recipe(name: str) -> Recipe:
     """The recipe of this name; an unknown one raises LenetEdgeError with the names there are."""
     if name not in RECIPES:

@@ -72,6 +72,14 @@ class ForeignInput:
         fixed = batch if isinstance(batch, int) else None
         return cls(TYPES[inputs[0]["type"]], layout, fixed, channels, height, width)
 
+    def laid_out(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Images [n, channels, height, width] in the order of axes and of the type that the file takes."""
+        images = images.astype(self.dtype, copy=False)
+        if self.layout == "NHWC":
+            return images.transpose(0, 2, 3, 1)
+        shapes = {"NHW": images.shape[2:], "flat": (math.prod(images.shape[1:]),)}
+        return images.reshape(len(images), *shapes.get(self.layout, images.shape[1:]))
+
 
 class ForeignClassifier:
     """A classifier from another tool, as `Classifier` is one of ours; each call of it starts a child process.
@@ -124,11 +132,8 @@ class ForeignClassifier:
         images: NDArray[Any] = pixels
         if self.input.dtype != "uint8":
             mean, std = (np.array(values, np.float32)[:, None, None] for values in (self.spec.mean, self.spec.std))
-            images = ((pixels.astype(np.float32) / np.float32(255) - mean) / std).astype(self.input.dtype)
-        if self.input.layout == "NHWC":
-            return images.transpose(0, 2, 3, 1)
-        shapes = {"NHW": pixels.shape[2:], "flat": (math.prod(pixels.shape[1:]),)}
-        return images.reshape(len(images), *shapes.get(self.input.layout, pixels.shape[1:]))
+            images = (pixels.astype(np.float32) / np.float32(255) - mean) / std
+        return self.input.laid_out(images)
 
     @property
     def batch(self) -> int:

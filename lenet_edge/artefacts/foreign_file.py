@@ -1,0 +1,176 @@
+"""From another tool's float ONNX file to a run, which exports and verifies like any other."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from lenet_edge import console
+from lenet_edge.artefacts.importing import least_accuracy
+from lenet_edge.artefacts.variant_search import losses_of
+from lenet_edge.data.image_data import ImageData
+from lenet_edge.evaluation.foreign_accuracy import options_of, with_each_usual
+from lenet_edge.networks.architectures import OnnxNetConfig
+from lenet_edge.networks.models import Network, build_model
+from lenet_edge.networks.recipes import foreign_recipe
+from lenet_edge.runs import checkpoints
+from lenet_edge.runs.record import RunRecord, now
+from lenet_edge.runs.run import Run, create_run
+from lenet_edge_exporters import foreign_graph
+from lenet_edge_exporters.foreign_net import ForeignNet
+from lenet_edge_exporters.pixels import torch_model
+from lenet_edge_runtime.errors import DataError, GateError, ModelFileError, UnclearWeightsError
+from lenet_edge_runtime.foreign_classifier import ForeignClassifier
+from lenet_edge_runtime.host import installed_versions
+from lenet_edge_runtime.spec import ModelSpec
+
+TRIED = 2000  # training images, with each usual normalisation
+SURE = 2.6  # standard errors of the mean loss by which one normalisation is better than another
+ALIKE = 0.999  # share of images that the file as it is and the graph taken from it give one class
+
+
+def import_file(
+    path: Path,
+    data: ImageData,
+    *,
+    labels: Sequence[str] | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    accept_accuracy: bool = False,
+    out: Path | None = None,
+) -> Run:
+    """Make a run of a file; without `mean` and `std` those are found with which it recognises most training images.
+
+    Raises ModelFileError for a file that is no float classifier of these images, UnclearWeightsError where several
+    normalisations do as well, and GateError where the best recognises far fewer than such nets do.
+    """
+    names = tuple(labels or data.labels)
+    if names != data.labels:
+        raise DataError(f"--labels are {', '.join(names)}, and {data.name} has {', '.join(data.labels)}, in that order")
+    # The numbers of a file that takes raw floats, until they are found.
+    opened = ForeignClassifier(path, names, mean or (0.0,), std or (1.0,))
+    padding = _padding(path, opened.spec, data)
+    padded = _padded(data, padding)
+    order = np.random.default_rng(0).permutation(len(data.train_labels))[:TRIED]
+    found_mean, found_std, accuracy = _normalisation(opened, padded, order, given=mean is not None)
+    least = least_accuracy(data)
+    if accuracy < least and not accept_accuracy:
+        raise GateError(
+            f"{path} recognises {console.percent(accuracy)} of {len(order):,} training images of {data.name} with "
+            f"{options_of(found_mean, found_std)}, where such nets reach {console.percent(least)} and more: give its "
+            f"own --mean and --std, name another --dataset, or take it anyway by --accept-accuracy"
+        )
+    net = _net_of(path, data, padding)
+    height, width = data.train_pixels.shape[2:]
+    spec = ModelSpec(names, height, width, found_mean, found_std, padding, data.polarity, data.fit)
+    try:
+        size = foreign_graph.parameters(_foreign(net).normalised_graph())
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    theirs = ForeignClassifier(path, names, found_mean, found_std).logits(padded.train_pixels[order])
+    _check_same(path, theirs, torch_model(net, spec).logits(data.train_pixels[order]))
+    recipe = foreign_recipe(path.name, net.config)
+    record = RunRecord(
+        status="imported",
+        created=now(),
+        recipe=recipe,
+        dataset=data.name,
+        data_md5s=dict(data.md5s),
+        spec=spec,
+        seed=0,
+        threads=1,
+        device="cpu",
+        versions=installed_versions(("lenet-edge", "torch", "onnx", "onnxruntime")),
+        metrics={"parameters": size, "import": {"checked_on": len(order), "train_accuracy": accuracy}},
+    )
+    with create_run(out, f"{recipe.name}-{data.name}-imported") as run:
+        checkpoints.save_weights(run.weights_path, net)
+        run.remember_data(data)
+        run.write_listed(record)
+    return run
+
+
+def _net_of(path: Path, data: ImageData, padding: int) -> Network:
+    """The file with its weights in one piece, also where they lie beside it; the guard has seen where."""
+    content = onnx.load(path).SerializeToString()
+    channels, height = data.train_pixels.shape[1:3]
+    net = build_model(OnnxNetConfig(len(content), channels, height + 2 * padding, len(data.labels)))
+    _foreign(net).content = ForeignNet.of(content, len(data.labels)).content
+    return net.eval()
+
+
+def _foreign(net: Network) -> ForeignNet:
+    found = net.layers[0]
+    assert isinstance(found, ForeignNet)
+    return found
+
+
+def _padding(path: Path, spec: ModelSpec, data: ImageData) -> int:
+    """Black pixels on each side that make the data's images as large as the file's."""
+    channels, height, width = data.train_pixels.shape[1:]
+    border = spec.height - height
+    if spec.channels != channels or border not in (0, 4) or spec.width - width != border:
+        raise DataError(
+            f"{path} takes images of {spec.pixel_shape}, and those of {data.name} are {(channels, height, width)}: "
+            f"name another --dataset (images of 28 x 28 are padded to 32 x 32; others are taken as they are)"
+        )
+    return int(border) // 2
+
+
+def _padded(data: ImageData, padding: int) -> ImageData:
+    border = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    return replace(data, train_pixels=np.pad(data.train_pixels, border)) if padding else data
+
+
+def _normalisation(
+    opened: ForeignClassifier, data: ImageData, order: NDArray[np.int64], *, given: bool
+) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    """Mean, std, and the share of training images that are recognised with them."""
+    if given:
+        answers = opened.logits(data.train_pixels[order]).argmax(1)
+        return opened.spec.mean, opened.spec.std, float((answers == data.train_labels[order]).mean())
+    if opened.input.dtype == "uint8":
+        raise ModelFileError(f"{opened.path} takes uint8 pixels: export the net from normalised float images")
+    labels = data.train_labels[order]
+    tried = [
+        _Fed(trial.spec, trial.logits(data.train_pixels[order]), labels) for trial in with_each_usual(opened, data)
+    ]
+    best = min(tried, key=lambda item: item.loss.mean())
+    said = options_of(best.spec.mean, best.spec.std)
+    if rivals := [item for item in tried if item is not best and item.rivals(best)]:
+        raise UnclearWeightsError(
+            f"{opened.path} does as well on {len(order):,} training images with {said} as with "
+            f"{' or '.join(options_of(item.spec.mean, item.spec.std) for item in rivals)} "
+            f"({console.percent(best.accuracy)}): say which is its own"
+        )
+    console.say(f"it is fed with {said}: {console.percent(best.accuracy)} of {len(order):,} training images are right")
+    return best.spec.mean, best.spec.std, best.accuracy
+
+
+class _Fed:
+    """What a file answers to training images that are normalised in one way."""
+
+    def __init__(self, spec: ModelSpec, logits: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+        self.spec = spec
+        self.answers = logits.argmax(1)
+        self.accuracy = float((self.answers == labels).mean())
+        self.loss = losses_of(torch.from_numpy(logits).double(), torch.from_numpy(labels))
+
+    def rivals(self, best: "_Fed") -> bool:
+        """Whether it cannot be told from the best by its losses, and answers otherwise."""
+        lost = self.loss - best.loss
+        error = float(lost.std()) / len(lost) ** 0.5
+        return bool(lost.mean() <= SURE * error and (self.answers != best.answers).any())
+
+
+def _check_same(path: Path, theirs: NDArray[np.float32], ours: NDArray[np.float32]) -> None:
+    agreement = float((theirs.argmax(1) == ours.argmax(1)).mean())
+    if agreement < ALIKE:
+        raise ModelFileError(
+            f"{path} answers otherwise than the float32 graph that was taken from it (the same class for "
+            f"{console.percent(agreement)} of {len(ours):,} images): it cannot be exported"
+        )
