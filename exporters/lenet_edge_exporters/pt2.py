@@ -14,6 +14,7 @@ import io
 import json
 import logging
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ def load(path: Path, threads: int = 1) -> LoadedModel:
     check_parts(content, str(path))
     extra = {METADATA_ENTRY: ""}
     try:
-        with _without_log():
+        with _quiet():
             module = torch.export.load(io.BytesIO(content), extra_files=extra).module()
         metadata = of_text(extra[METADATA_ENTRY] or "{}")
     except Exception as error:  # a damaged archive raises whatever the part that met it raises
@@ -123,12 +124,15 @@ def _strip(program: ExportedProgram) -> None:
 
 
 @contextlib.contextmanager
-def _without_log() -> Iterator[None]:
-    """torch logs the traceback of a file it cannot load before it raises; the message says it in a line."""
+def _quiet() -> Iterator[None]:
+    """Without what torch says besides: the traceback of a file that it cannot load (the message says it in a line), and
+    the warning of torch 2.9 that weights lie in bytes that nobody may write to."""
     log = logging.getLogger("torch.export")
     before = log.disabled
     log.disabled = True
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)
+            yield
     finally:
         log.disabled = before

@@ -96,11 +96,15 @@ def test_text_files_are_opened_with_their_encoding() -> None:
 
 
 def without_posix(folder: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    """Run this Python, its child processes too, without what Windows lacks."""
-    folder.mkdir(exist_ok=True)
+    """Run this Python, its child processes too, without what Windows lacks.
+
+    Their temporary folder is their own: without flock nothing tells the other tests' processes that it is in use.
+    """
+    temporary = folder / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
     (folder / "sitecustomize.py").write_text(REMOVED, encoding="utf-8")
     path = os.pathsep.join([str(folder), *(entry for entry in sys.path if entry)])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=folder, env=environment, capture_output=True, text=True, check=False, encoding="utf-8",
