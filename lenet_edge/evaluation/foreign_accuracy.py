@@ -94,19 +94,12 @@ def try_normalisations(
     classifier: ForeignClassifier, data: ImageData, order: NDArray[np.int64]
 ) -> list[tuple[NDArray[np.bool_], tuple[float, ...], tuple[float, ...]]]:
     """Which of these training images are recognised with each usual mean and std; the best come first."""
-    found = [
-        (_right(trial, data, order), trial.spec.mean, trial.spec.std) for trial in with_each_usual(classifier, data)
-    ]
-    return sorted(found, key=lambda item: -int(item[0].sum()))
-
-
-def with_each_usual(classifier: ForeignClassifier, data: ImageData) -> list[ForeignClassifier]:
-    """The same file, fed in each usual way; first as one does that was trained on these data."""
-    usual = dict.fromkeys(((data.mean, data.std), *USUAL))
-    return [
+    trials = [
         ForeignClassifier(classifier.path, classifier.spec.labels, mean, std, Guard(classifier.guard.limits))
-        for mean, std in usual
+        for mean, std in dict.fromkeys(((data.mean, data.std), *USUAL))
     ]
+    found = [(_right(trial, data, order), trial.spec.mean, trial.spec.std) for trial in trials]
+    return sorted(found, key=lambda item: -int(item[0].sum()))
 
 
 def options_of(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
