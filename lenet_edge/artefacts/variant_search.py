@@ -3,7 +3,8 @@
 A net in the wrong order, with the wrong activation or fed otherwise than in its training, recognises less. What comes
 out best is taken where it is clear: where every other variant recognises fewer images (McNemar's exact test on the same
 images), or recognises as many with a higher loss (cross entropy at each variant's best temperature, which takes out how
-sure a net is of itself; four standard errors), or answers alike anyway.
+sure a net is of itself; four standard errors), or answers alike anyway. A best that needs several unusual things at
+once is not clear while a more usual one comes near.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +30,8 @@ TEMPERATURES = tuple(2 ** (step / 8) for step in range(-20, 21))  # by which log
 P_WORSE = 0.001  # McNemar's p below which a variant is worse
 SURE = 4.0  # standard errors of the mean loss
 ALIKE = 0.998  # share of images with the same answer from which two variants are one
+DOUBTFUL = 3  # unusual things at once (`Variant.unlikeliness`) that accuracy alone does not settle
+NEAR = 0.05  # of accuracy: a likelier variant this close is asked about then; nets that trained little do such things
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +128,17 @@ def judge(
     best = min(mine, key=lambda item: item.variant.unlikeliness)
     rest = _best_first([item for item in scored if item is not best])
     equals = [item for item in contenders if item is not best and not item.answers_like(best)]
-    rivals = [item for item in equals if item in mine]
+    rivals = [item for item in equals if item in mine] + [
+        item for item in rest if item not in equals and _is_likelier(item, best) and not item.answers_like(best)
+    ]
     set_aside = _best_first([item for item in equals if item not in mine])
     return Finding(best, (*rest, *others), tuple(rivals), tuple(set_aside))
+
+
+def _is_likelier(item: Scored, best: Scored) -> bool:
+    """Whether it is so much less unusual than a doubtful best, and so near, that it may be the right one."""
+    unusual = best.variant.unlikeliness
+    return item.variant.unlikeliness < unusual >= DOUBTFUL and best.accuracy - item.accuracy < NEAR
 
 
 def measure_on(data: ImageData, chains: Chains) -> Callable[[Variant, int], Scored]:
