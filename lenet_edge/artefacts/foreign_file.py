@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lenet_edge import console
 from lenet_edge.artefacts.import_candidates import Said, normalisations
+from lenet_edge.artefacts.imported_run import write_imported
 from lenet_edge.artefacts.importing import least_accuracy
 from lenet_edge.artefacts.variant_search import losses_of
 from lenet_edge.data.image_data import ImageData
@@ -19,17 +20,15 @@ from lenet_edge.networks.architectures import OnnxNetConfig
 from lenet_edge.networks.models import Network, build_model
 from lenet_edge.networks.recipes import foreign_recipe
 from lenet_edge.networks.variants import Normalisation
-from lenet_edge.runs import checkpoints
-from lenet_edge.runs.record import RunRecord, now
-from lenet_edge.runs.run import Run, create_run
+from lenet_edge.runs.run import Run
 from lenet_edge_exporters import foreign_graph
 from lenet_edge_exporters.foreign_net import ForeignNet
 from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime.errors import DataError, GateError, ModelFileError, UnclearWeightsError
 from lenet_edge_runtime.foreign_classifier import ForeignClassifier
-from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.spec import ModelSpec
 
+PACKAGES = ("lenet-edge", "torch", "onnx", "onnxruntime")  # that read the file
 TRIED = 2000  # training images, with each usual normalisation
 SURE = 2.6  # standard errors of the mean loss by which one normalisation is better than another
 ALIKE = 0.999  # share of images that the file as it is and the graph taken from it give one class
@@ -75,25 +74,8 @@ def import_file(
         raise ModelFileError(f"{path}: {error}") from None
     theirs = ForeignClassifier(path, names, found_mean, found_std).logits(padded.train_pixels[order])
     _check_same(path, theirs, torch_model(net, spec).logits(data.train_pixels[order]))
-    recipe = foreign_recipe(path.name, net.config)
-    record = RunRecord(
-        status="imported",
-        created=now(),
-        recipe=recipe,
-        dataset=data.name,
-        data_md5s=dict(data.md5s),
-        spec=spec,
-        seed=0,
-        threads=1,
-        device="cpu",
-        versions=installed_versions(("lenet-edge", "torch", "onnx", "onnxruntime")),
-        metrics={"parameters": size, "import": {"checked_on": len(order), "train_accuracy": accuracy}},
-    )
-    with create_run(out, f"{recipe.name}-{data.name}-imported") as run:
-        checkpoints.save_weights(run.weights_path, net)
-        run.remember_data(data)
-        run.write_listed(record)
-    return run
+    metrics = {"parameters": size, "import": {"checked_on": len(order), "train_accuracy": accuracy}}
+    return write_imported(net, foreign_recipe(path.name, net.config), data, spec, metrics, packages=PACKAGES, out=out)
 
 
 def _net_of(path: Path, data: ImageData, padding: int) -> Network:

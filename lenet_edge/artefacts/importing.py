@@ -12,6 +12,7 @@ import numpy as np
 
 from lenet_edge import console
 from lenet_edge.artefacts.import_candidates import Said, candidates, chains_in, likeliest, of_recipe
+from lenet_edge.artefacts.imported_run import write_imported
 from lenet_edge.artefacts.variant_search import Chains, Finding, search
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks import measured
@@ -20,11 +21,9 @@ from lenet_edge.networks.models import Network, build_model, deployed_parameters
 from lenet_edge.networks.recipes import RECIPES, Recipe
 from lenet_edge.networks.tensor_files import read_tensors
 from lenet_edge.networks.variants import Variant, build
-from lenet_edge.runs import checkpoints
-from lenet_edge.runs.record import RunRecord, fitted_to, now, spec_for
-from lenet_edge.runs.run import Run, create_run
+from lenet_edge.runs.record import fitted_to, spec_for
+from lenet_edge.runs.run import Run
 from lenet_edge_runtime.errors import GateError, UnclearWeightsError, WeightsError
-from lenet_edge_runtime.host import installed_versions
 
 NAME = "imported"  # of a net that is no recipe's
 SHOWN = 3  # runners-up
@@ -193,24 +192,9 @@ def _write(
     found = _recipe_of(variant, data, recipe)
     net = _in_our_words(build(variant, chains[variant.key]), found)
     norm = variant.normalisation
-    record = RunRecord(
-        status="imported",
-        created=now(),
-        recipe=found,
-        dataset=data.name,
-        data_md5s=dict(data.md5s),
-        spec=replace(spec_for(found, data), mean=norm.mean, std=norm.std),
-        seed=0,
-        threads=1,
-        device="cpu",
-        versions=installed_versions(("lenet-edge", "torch")),
-        metrics={"parameters": deployed_parameters(net), "import": _as_metric(variant, finding)},
-    )
-    with create_run(out, f"{found.name}-{data.name}-imported") as run:
-        checkpoints.save_weights(run.weights_path, net)
-        run.remember_data(data)
-        run.write_listed(record)
-    return run
+    spec = replace(spec_for(found, data), mean=norm.mean, std=norm.std)
+    metrics = {"parameters": deployed_parameters(net), "import": _as_metric(variant, finding)}
+    return write_imported(net, found, data, spec, metrics, out=out)
 
 
 def _in_our_words(net: Network, recipe: Recipe) -> Network:

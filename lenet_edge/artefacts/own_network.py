@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lenet_edge.artefacts.imported_run import write_imported
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.models import build_model, deployed_parameters
 from lenet_edge.networks.recipes import Recipe
-from lenet_edge.runs import checkpoints
-from lenet_edge.runs.record import RunRecord, fitted_to, now, spec_for
-from lenet_edge.runs.run import Run, create_run
+from lenet_edge.runs.record import fitted_to, spec_for
+from lenet_edge.runs.run import Run
 from lenet_edge_runtime.errors import WeightsError
-from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.reading import read_bytes
 
 PLACES = ("layers.own.", "layers.own.net.")  # of the program's network: as it is, or without its softmax
@@ -46,24 +45,7 @@ def run_of(
             raise ValueError(f"the images have {wanted} channel(s), and mean and std {spec.channels} numbers")
     except ValueError as error:
         raise WeightsError(f"{error}; give --mean and --std once a channel, as the network was trained") from None
-    record = RunRecord(
-        status="imported",
-        created=now(),
-        recipe=fitted,
-        dataset=data.name,
-        data_md5s=dict(data.md5s),
-        spec=spec,
-        seed=0,
-        threads=1,
-        device="cpu",
-        versions=installed_versions(("lenet-edge", "torch")),
-        metrics={"parameters": deployed_parameters(net)},
-    )
-    with create_run(out, f"{recipe.name}-{data.name}-imported") as run:
-        checkpoints.save_weights(run.weights_path, net)
-        run.remember_data(data)
-        run.write_listed(record)
-    return run
+    return write_imported(net, fitted, data, spec, {"parameters": deployed_parameters(net)}, out=out)
 
 
 def load_weights(path: Path, net: nn.Module) -> None:

@@ -1,5 +1,6 @@
 """`lenet-edge export`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ from lenet_edge.commands.export_options import (
     scaled,
     weights_said,
 )
+from lenet_edge.commands.export_sources import foreign_run, own_run, run_to_export
 from lenet_edge.commands.export_tables import print_report
 from lenet_edge.commands.verify import why_it_failed
-from lenet_edge.networks.recipes import find_recipe, own_recipe
 from lenet_edge.options import (
     DataDirOption,
     JsonOption,
@@ -121,25 +122,22 @@ def run(
     )
     # All that can be wrong on the command line is found before weights become a run.
     plan = int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
-    said = None
     if foreign:
         check_foreign_options(run, names, dataset, model or net or activation or pooling or padding or not check)
         mean, std = scaled(mean, std, scale)
+        source = partial(foreign_run, run, dataset, data_dir, labels, mean, std, accept_accuracy)
     elif net and (dataset or weights):
         check_own_options(run, model, dataset, mean, std)
+        source = partial(own_run, net, weights, dataset, data_dir, mean, std)
     else:
         said = weights_said(run, model, dataset, mean, std, activation, pooling, padding, check, accept_accuracy)
+        source = partial(run_to_export, run, said, model, dataset, data_dir)
     from lenet_edge.artefacts.exporting import export_run
     from lenet_edge.artefacts.sbom import check_installed
 
     if sbom:
         check_installed()
-    if foreign:
-        found = _foreign_run(run, dataset, data_dir, labels, mean, std, accept_accuracy)
-    elif net and dataset:
-        found = _own_run(net, weights, dataset, data_dir, mean, std)
-    else:
-        found = _run_to_export(run, said, model, dataset, data_dir)
+    found = source()
     if out is None and run is not None and (name := pretrained_name(run)):
         out = Path(f"{name}-export")  # the package is no place for files
     with found.run.locked_for(out):
@@ -196,66 +194,6 @@ def _say_page(page: Any, as_json: bool = False) -> None:
     console.say(page.remark)
     console.say(f"the web page: {page.folder}/, {page.files} files, {page.bytes / 1e6:.2f} MB")
     console.say(f"next: lenet-edge serve {page.folder}")
-
-
-def _run_to_export(run: Path | None, said: Any, model: str | None, dataset: str | None, data_dir: Path | None) -> Any:
-    """The run that was named, or the one that given weights become."""
-    from lenet_edge.artefacts.importing import import_weights
-    from lenet_edge.data.datasets import load_dataset
-    from lenet_edge.runs.finding import find_run
-    from lenet_edge.runs.opened import open_run
-
-    if run is None or said is None or dataset is None:
-        return find_run(run, data_dir=data_dir)
-    recipe = find_recipe(model) if model else None
-    imported = import_weights(run, load_dataset(dataset, data_dir), recipe, said)
-    if imported.finding:
-        console.say(f"the weights are taken as {imported.variant}")
-    console.say(f"the weights are now a run: {imported.run.folder}")
-    return open_run(imported.run, data_dir)
-
-
-def _own_run(
-    program: str,
-    weights: Path | None,
-    dataset: str,
-    data_dir: Path | None,
-    mean: list[float] | None,
-    std: list[float] | None,
-) -> Any:
-    """The run that a program's network becomes, with these weights or those that it has."""
-    from lenet_edge.artefacts.own_network import run_of
-    from lenet_edge.data.datasets import load_dataset
-    from lenet_edge.runs.opened import open_run
-
-    data = load_dataset(dataset, data_dir)
-    means, deviations = (tuple(values) if values else None for values in (mean, std))
-    found = run_of(own_recipe(program), data, weights, mean=means, std=deviations)
-    console.say(f"the network is now a run: {found.folder}; commands that need its program want --net again")
-    return open_run(found, data_dir)
-
-
-def _foreign_run(
-    path: Any,
-    dataset: Any,
-    data_dir: Path | None,
-    labels: str | None,
-    mean: list[float] | None,
-    std: list[float] | None,
-    accept_accuracy: bool,
-) -> Any:
-    """The run that another tool's ONNX file becomes."""
-    from lenet_edge.artefacts.foreign_file import import_file
-    from lenet_edge.data.datasets import load_dataset
-    from lenet_edge.evaluation.foreign_accuracy import read_labels
-    from lenet_edge.runs.opened import open_run
-
-    means, deviations = (tuple(values) if values else None for values in (mean, std))
-    names = read_labels(labels) if labels else None
-    data = load_dataset(dataset, data_dir)
-    found = import_file(path, data, labels=names, mean=means, std=deviations, accept_accuracy=accept_accuracy)
-    console.say(f"the file is now a run: {found.folder}")
-    return open_run(found, data_dir)
 
 
 def as_document(run: Any, report: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from lenet_edge_runtime.errors import TrainingError
 from lenet_edge_runtime.spec import ModelSpec
 
 CODES = 255  # the greatest code of a byte
-WEIGHT_ZERO_POINT = 128  # of a signed byte, were it unsigned
+WEIGHT_ZERO_POINT = 128  # signed weights are counted from 0 here, as activations are
 RANGE_MOMENTUM = 0.01  # of a batch in the running maximum of an activation: the last few hundred batches count
 LAYERS = (nn.Conv2d, nn.Linear)
 
