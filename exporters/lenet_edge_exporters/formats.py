@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters import atomic, c, int8, onnx, ort, own_files, pt2, tflite, torchscript
-from lenet_edge_exporters.c import folder, wasm
+from lenet_edge_exporters.c import folder, stated, wasm
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel, Measurement
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.near_names import did_you_mean
@@ -42,6 +42,7 @@ class Format:
     seal_folder: FolderSeal | None = None  # the same for a folder, which has known answers from the first
     footprint: Callable[[Path, LoadedModel], Mapping[str, Any]] | None = None  # memory and work of one inference
     carries_code: bool = False  # opening the file may run whatever its maker wrote into it
+    check: Callable[[Path], None] | None = None  # of a folder: what it says of itself, before anything of it runs
     files: tuple[str, ...] = ()  # names of a folder's files; whatever else lies in it is its user's
 
 
@@ -96,12 +97,12 @@ FORMATS = {
         Format(
             "c", "-c", "a folder of C99 for microcontrollers and native apps, int8's answers bit for bit", "c",
             c.export, c.load, min_agreement=0.97, max_difference=None, footprint=c.footprint,
-            carries_code=True, files=folder.TEMPLATES,
+            carries_code=True, check=stated.check_c, files=folder.TEMPLATES,
         ),
         Format(
             "wasm", "-wasm", "the same C as WebAssembly for browsers and Node, with its loader", "node",
             wasm.export, wasm.load, min_agreement=0.97, max_difference=None, seal_folder=wasm.seal,
-            carries_code=True, files=wasm.FILES,
+            carries_code=True, check=stated.check_wasm, files=wasm.FILES,
         ),
     )
 }  # fmt: skip

@@ -6,6 +6,7 @@ what its user may. WebAssembly is the exception: Node's permission model keeps i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.guard import Guard, Limits
+from lenet_edge_runtime.metadata import of_text
 
 LIMITS = Limits(seconds=120.0)  # torch alone takes seconds to import
 WORKER = "lenet_edge_exporters.worker"
@@ -26,14 +28,17 @@ class GuardedModel:
         self._path = path
         self._guard = Guard(LIMITS, WORKER)
         answer, _ = self._guard.ask("describe", [path])
-        self.metadata: dict[str, str] = dict(answer["metadata"])
+        try:  # what the file brings runs in the child, and may answer in its place
+            self.metadata: dict[str, str] = of_text(json.dumps(answer.get("metadata")))
+        except ValueError as error:
+            raise ModelFileError(f"{path} gives metadata that is none ({error}): do not use it") from None
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Raw pixels, uint8 [n, c, h, w], to logits, float32 [n, classes]."""
         _, found = self._guard.ask("logits", [self._path], [pixels])
-        if found is None or found.ndim != 2 or len(found) != len(pixels):
+        if found is None or found.dtype != np.float32 or found.ndim != 2 or len(found) != len(pixels):
             raise ModelFileError(f"{self._path} gives no logits [{len(pixels)}, classes]: do not use it")
-        return found.astype(np.float32)
+        return np.asarray(found, np.float32)
 
     def bind(self, pixels: NDArray[np.uint8]) -> Callable[[], object]:
         """Raises ModelFileError: what could be timed is the start of a process."""

@@ -30,6 +30,8 @@ def open_file(path: Path, threads: int = 1, *, verify: bool = True, trust: bool 
     if verify and row.seal:
         _check_seal(path, read_model(path))
     check_trust(path, trust)
+    if row.check:
+        row.check(path)
     model = row.load(path, threads) if is_own(path) else _guarded(row, path)
     name = metadata.read(model.metadata, "format", metadata.text, row.name)
     if name not in FORMATS:

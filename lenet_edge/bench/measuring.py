@@ -182,8 +182,9 @@ def check_own(path: Path) -> None:
     """Raise ModelFileError for a file that can carry code and was not exported on this machine."""
     if not is_own(path):
         raise ModelFileError(
-            f"{path} was not exported on this machine and can run any code as it is opened; in a process of its own "
-            f"(verify --trust) its time means nothing: export it here to time it"
+            f"{path} was not exported on this machine, and a {format_of(path).name} file can run any code as it is "
+            f"opened; bench times such files only where they were exported: export its run here, or, if you trust who "
+            f"made it, measure its answers by 'lenet-edge verify {path} --trust'"
         )
 
 

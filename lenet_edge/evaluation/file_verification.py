@@ -39,11 +39,12 @@ def examine(path: Path, data: ImageData | None, max_drop_pp: float | None = None
     many images, a float one within two. On other data the upper end of the 95 % interval of the drop below the card's
     accuracy may reach `max_drop_pp` percentage points (None: `default_other_drop`). Without a card nothing holds.
     """
+    _check_evidence(path)
     if is_damaged(path):
         return Evidence(str(path), format_of(path).name, False, BROKEN, None, None)
     name, model = open_file(path)
     if not isinstance(model, Classifier):
-        raise ModelFileError(f"{path} is of a format that carries no evidence; name its run by --run")
+        raise ModelFileError(f"{path} is a {name} file by what it says, and of none of those that prove themselves")
     found = model.prove()
     if data is None:
         return Evidence(str(path), name, found.passed, found, found.card, None)
@@ -54,6 +55,7 @@ def examine(path: Path, data: ImageData | None, max_drop_pp: float | None = None
 
 def data_for(path: Path, dataset: str, data_dir: Path | None) -> ImageData:
     """A data set, the user's own images in the form that this file takes; a damaged file is not asked for its own."""
+    _check_evidence(path)
     if is_damaged(path):
         return load_dataset(dataset, data_dir)
     return load_for(ModelSpec.from_metadata(open_file(path)[1].metadata), dataset, data_dir)
@@ -62,6 +64,12 @@ def data_for(path: Path, dataset: str, data_dir: Path | None) -> ImageData:
 def is_damaged(path: Path) -> bool:
     """Whether a file was sealed and changed since; nothing of it is run."""
     return not path.is_dir() and is_broken(read_model(path))
+
+
+def _check_evidence(path: Path) -> None:
+    """Raise ModelFileError for a format without a seal: opening such a file alone, trusted or not, proves nothing."""
+    if format_of(path).seal is None:
+        raise ModelFileError(f"{path} is of a format that carries no evidence; name its run by --run")
 
 
 def check_data(data: ImageData, spec: ModelSpec) -> None:

@@ -105,10 +105,12 @@ def child_environment() -> dict[str, str]:
 def _answer(child: "subprocess.CompletedProcess[bytes]", names: str, engine: str) -> tuple[dict[str, Any], Any]:
     stream = io.BytesIO(child.stdout)
     try:
-        answer = json.loads(stream.readline())
-    except ValueError:
+        answer = dict(json.loads(stream.readline()))
+        wrong = answer.get("error")
+        array = np.lib.format.read_array(stream, allow_pickle=False) if wrong is None and answer["array"] else None
+    except (ValueError, TypeError, KeyError, RecursionError, MemoryError):
         how = signal.Signals(-child.returncode).name if child.returncode < 0 else f"exit code {child.returncode}"
         raise ModelFileError(f"{names} crashes {engine} ({how}): do not use it") from None
-    if "error" in answer:
-        raise ModelFileError(printable(answer["error"]))
-    return answer, np.lib.format.read_array(stream, allow_pickle=False) if answer["array"] else None
+    if wrong is not None:
+        raise ModelFileError(printable(str(wrong)))
+    return answer, array

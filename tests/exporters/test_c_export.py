@@ -628,16 +628,21 @@ def check_wasm(data: ImageData, recipe: str, folder: Path) -> None:
 def test_wasm_folder_proves_itself(tmp_path: Path) -> None:
     files = FORMATS["wasm"].export(make_job("lenet5"))
     assert files == FORMATS["wasm"].export(make_job("lenet5"))
-    carded = wasm.seal(files, {"accuracy": 0.5})
+    card = {
+        "dataset": "digits", "split": "test", "images": 599, "accuracy": 0.5, "accuracy_ci95": [0.4, 0.6],
+        "pytorch_accuracy": 0.5, "agreement": 1.0, "accuracy_drop_pp": 0.0, "drop_ci95_pp": [-0.1, 0.1],
+        "mcnemar_p": 1.0, "max_drop_pp": 0.3,
+    }  # fmt: skip
+    carded = wasm.seal(files, card)
     assert {name for name in files if carded[name] != files[name]} == {"lenet.json"}
     write_own(tmp_path / "net-wasm", carded)
     _, model = open_file(tmp_path / "net-wasm")
-    assert json.loads(model.metadata[CARD]) == {"accuracy": 0.5}
+    assert json.loads(model.metadata[CARD]) == card
     damage = {
         **{name: carded[name][:600] + bytes([carded[name][600] ^ 1]) + carded[name][601:] for name in carded},
         "another label": carded["lenet.json"].replace(b'\\"0\\"', b'\\"O\\"'),
         "another layout": carded["lenet.json"].replace(b"\n", b""),
-        "another card": carded["lenet.json"].replace(b"0.5", b"0.9"),
+        "another card": carded["lenet.json"].replace(b'accuracy\\": 0.5', b'accuracy\\": 0.9'),
     }
     for name, content in damage.items():
         changed = {**carded, (name if name in carded else "lenet.json"): content}

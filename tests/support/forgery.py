@@ -2,13 +2,16 @@
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from lenet_edge_exporters.c import wasm
+from hostile_text import PIECES
+from lenet_edge_exporters.c import stated, wasm
+from lenet_edge_exporters.c.constants import declaration
 from lenet_edge_runtime import onnx_file, proof
 from lenet_edge_runtime.spec import PREFIX
 
@@ -118,6 +121,10 @@ def forged_value(metadata: Mapping[str, str], generator: np.random.Generator) ->
         for _ in range(generator.integers(1, 5)):
             letters[generator.integers(len(letters))] = chr(generator.integers(32, 127))
         return key, "".join(letters)
+    if key == "labels" and stated is not None:  # as many, each of what breaks writers
+        count = len(json.loads(stated))
+        pieces = generator.choice(np.array(PIECES, object), (count, 3))
+        return key, json.dumps([f"{number}{''.join(row)}" for number, row in enumerate(pieces)])
     return key, str(ANYTHING[generator.integers(len(ANYTHING))])
 
 
@@ -178,10 +185,21 @@ def _forged_ort(content: bytes, key: str, text: str | None) -> bytes:
 
 
 def _forge_folder(path: Path, target: Path, key: str, text: str | None) -> None:
+    if not (path / wasm.METADATA).is_file():
+        _forge_c(path, target, key, text)
+        return
     files, metadata = wasm.read(path)
     target.mkdir()
     for name, content in wasm._sealed(files, changed(metadata, key, text)).items():
         (target / name).write_bytes(content)
+
+
+def _forge_c(path: Path, target: Path, key: str, text: str | None) -> None:
+    shutil.copytree(path, target)
+    source = target / stated.SOURCE
+    entries = changed(stated.read_c(path), key, text)
+    declared = declaration("metadata", np.frombuffer(json.dumps(entries).encode() + b"\0", np.uint8)).rstrip()
+    source.write_bytes(stated.DECLARED.sub(declared.encode(), source.read_bytes()))
 
 
 def _forged_archive(content: bytes, key: str, text: str | None) -> bytes:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ from export_jobs import make_job
 from forgery import ANYTHING, FIELDS, KEYS, changed, forge, forged_value
 from hostile_text import is_harmless
 from lenet_edge_exporters import FORMATS, open_file, own_files
-from lenet_edge_exporters.c import folder, wasm
+from lenet_edge_exporters.c import folder, stated, wasm
 from lenet_edge_exporters.formats import read_content, sha256_of, write_content
 from lenet_edge_runtime import Classifier, LenetEdgeError, ModelFileError, ModelSpec, proof
 from lenet_edge_runtime.metadata import of_text, parse, read, whole
@@ -38,6 +40,7 @@ CARD = {
     "pytorch_accuracy": 0.9, "agreement": 1.0, "accuracy_drop_pp": 0.0, "drop_ci95_pp": [-0.1, 0.1], "mcnemar_p": 1.0,
     "max_drop_pp": 0.3,
 }  # fmt: skip
+FOLDERS = {"c": ("cc",), "wasm": ("clang", "wasm-ld", "node")}  # and what compiles and runs them
 Forge = Callable[[Path, str, str | None], Path]
 
 
@@ -131,6 +134,83 @@ def test_forged_metadata(name: str, whole_files: dict[str, Path], cli: CommandLi
 @pytest.mark.parametrize("name", ORDINARY)
 def test_forged_metadata_at_length(name: str, whole_files: dict[str, Path], cli: CommandLine, image: Path) -> None:
     ends = fuzz(whole_files[name], 100 if name in ("torchscript", "pt2") else 600, 1, cli, image)
+    print(f"\nforged metadata, {name}: {dict(ends)}, 0 failures")  # noqa: T201
+
+
+@pytest.fixture(scope="module")
+def whole_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder of each format that is one, where what compiles and runs it is here."""
+    from dataclasses import replace
+
+    job = replace(make_job("lenet5-classic"), provenance=PROVENANCE)
+    place, found = tmp_path_factory.mktemp("folders"), {}
+    for name, tools in FOLDERS.items():
+        row = FORMATS[name]
+        if all(map(shutil.which, tools)):
+            content = row.export(job)
+            assert not isinstance(content, bytes)
+            found[name] = place / f"net{row.suffix}"
+            write_content(found[name], row.seal_folder(content, CARD) if row.seal_folder else content)
+    return found
+
+
+def forged_folders(name: str, trials: int, seed: int, folders: dict[str, Path], cli: CommandLine) -> Counter[str]:
+    """`verify --trust` on forged folders of others: refused before anything runs, or run to one of its ends.
+
+    A compiler that says so in a file shows whether anything was compiled, a Node that says so whether it ran.
+    """
+    if name not in folders:
+        pytest.skip(f"{', '.join(FOLDERS[name])} have to be installed")
+    generator, ends, ran = np.random.default_rng(seed), Counter[str](), cli.folder / "ran"
+    metadata = stated.read_c(folders[name]) if name == "c" else wasm.read(folders[name])[1]
+    for trial in range(trials):
+        key, text = forged_value(metadata, generator)
+        target = cli.folder / f"{trial}{FORMATS[name].suffix}"
+        try:
+            forge(folders[name], target, key, text, generator)
+        except UnicodeEncodeError:  # no file can hold it
+            continue
+        ran.unlink(missing_ok=True)
+        with at_most(SECONDS):
+            result = cli("verify", target, "--trust", *(("--dataset", "digits") if trial % 5 == 0 else ()))
+        said = f"{key}: {str(text)[:200]!r}: {result.output}"
+        assert result.exception is None or isinstance(result.exception, SystemExit), (said, result.exception)
+        assert is_harmless(result.output), said
+        (error,) = [line for line in result.stderr.splitlines() if "lenet-edge: error" in line]
+        refused = "is of a format that carries no evidence" not in error
+        assert refused != ran.exists(), said
+        ends["refused unopened" if refused else "run"] += 1
+        shutil.rmtree(target)
+    return ends
+
+
+@pytest.fixture
+def watched_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler and Node, each of which leaves a file named `ran` when it is called; the compiler optimises not."""
+    place = tmp_path / "tools"
+    place.mkdir()
+    for name, option in {"cc": "-O0", "node": ""}.items():
+        if real := shutil.which(name):
+            noting = f'[ "$1" = --version ] || touch "{tmp_path}/ran"'
+            (place / name).write_text(f'#!/bin/sh\n{noting}\nexec "{real}" "$@" {option}\n')
+            (place / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+    monkeypatch.delenv("CC", raising=False)
+
+
+@pytest.mark.parametrize(("name", "trials"), [("c", 6), ("wasm", 30)])
+def test_forged_folders(
+    name: str, trials: int, whole_folders: dict[str, Path], cli: CommandLine, watched_tools: None
+) -> None:
+    assert len(forged_folders(name, trials, 0, whole_folders, cli)) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "trials"), [("c", 150), ("wasm", 600)])
+def test_forged_folders_at_length(
+    name: str, trials: int, whole_folders: dict[str, Path], cli: CommandLine, watched_tools: None
+) -> None:
+    ends = forged_folders(name, trials, 1, whole_folders, cli)
     print(f"\nforged metadata, {name}: {dict(ends)}, 0 failures")  # noqa: T201
 
 

@@ -8,33 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet_edge_exporters.c import folder, toolchain
+from lenet_edge_exporters.c.node import NodeModel
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.metadata import of_text
 from lenet_edge_runtime.reading import read_bytes
-from lenet_edge_runtime.spec import PREFIX, ModelSpec, check_outputs
+from lenet_edge_runtime.spec import PREFIX
 
-SECONDS = 120  # that Node may take for one call
 FILES = MODULE, LOADER, METADATA = "lenet.wasm", "lenet.mjs", "lenet.json"
-NODE_SCRIPT = """
-import { load } from "./lenet.mjs";
-import { readFileSync, writeFileSync } from "node:fs";
-const network = await load(readFileSync("lenet.wasm"));
-writeFileSync(1, new Uint8Array(network.predict(new Uint8Array(readFileSync(0))).buffer));
-"""
 
 
 def export(job: ExportJob) -> dict[str, bytes]:
@@ -99,57 +89,3 @@ def _sealed(files: Mapping[str, bytes], metadata: Mapping[str, str]) -> dict[str
 
 def _json(metadata: Mapping[str, str]) -> bytes:
     return (json.dumps(metadata, sort_keys=True, indent=1) + "\n").encode()
-
-
-def permission_of(node: str) -> str | None:
-    """The option that keeps a script from files, processes and threads; None of a node that has none (before 20).
-
-    https://nodejs.org/api/permissions.html: without its first name since 22.13 and 23.5.
-    """
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    found = re.match(r"v(\d+)\.(\d+)", said)
-    version = (int(found[1]), int(found[2])) if found else (0, 0)
-    if version < (20, 0):
-        return None
-    stable = version >= (23, 5) or (22, 13) <= version < (23, 0)
-    return "--permission" if stable else "--experimental-permission"
-
-
-class NodeModel:
-    """A folder of this format, run by a Node of its own for each call: for checks, not for timing."""
-
-    def __init__(self, files: Mapping[str, bytes], metadata: dict[str, str], confined: bool = False) -> None:
-        self.metadata = metadata
-        self._spec = ModelSpec.from_metadata(metadata)
-        self._files = files
-        self._node = shutil.which("node")
-        if self._node is None:
-            raise ModelFileError("found no Node.js to check the wasm export with; install Node.js 18 or newer")
-        self._permission = permission_of(self._node)
-        if confined and self._permission is None:
-            raise ModelFileError("this node has no permission model to run others' code under; install Node.js 22")
-
-    def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Raw pixels, uint8 [n, c, h, w], to logits, float32 [n, classes]."""
-        with tempfile.TemporaryDirectory() as temporary:
-            for name, content in self._files.items():
-                (Path(temporary) / name).write_bytes(content)
-            (Path(temporary) / "run.mjs").write_text(NODE_SCRIPT, encoding="utf-8")
-            place = str(Path(temporary).resolve())
-            confined = [self._permission, f"--allow-fs-read={place}"] if self._permission else []
-            try:
-                done = subprocess.run(
-                    [str(self._node), *confined, str(Path(place) / "run.mjs")],
-                    input=pixels.tobytes(), capture_output=True, cwd=place, check=False, timeout=SECONDS,
-                )  # fmt: skip
-            except subprocess.TimeoutExpired:
-                raise ModelFileError(f"the wasm export is not done after {SECONDS} s: do not use it") from None
-        if done.returncode:
-            raise ModelFileError(f"node does not run the wasm export: {done.stderr.decode(errors='replace')[:200]}")
-        found = np.frombuffer(done.stdout, "<f4").reshape(len(pixels), -1).astype(np.float32)
-        check_outputs(found.shape[1], self._spec, "the wasm export")
-        return found
-
-    def bind(self, pixels: NDArray[np.uint8]) -> Callable[[], object]:
-        """A call through a new process: its time says nothing about the network."""
-        return lambda: self.logits(pixels)
