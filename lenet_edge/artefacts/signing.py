@@ -39,7 +39,7 @@ def write_keys(path: Path) -> str:
     public_path = path.with_name(path.name + ".pub")
     for place in (path, public_path):
         if place.exists():
-            raise SigningError(f"{place} is there already: what it signed could not be checked any more; name another")
+            raise SigningError(f"{place} is there already, and no key is written over: name another")
     private, public = signing.make_keys()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # never readable by others, not for a moment

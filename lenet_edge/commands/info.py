@@ -105,7 +105,7 @@ def _print(document: dict[str, Any]) -> None:
     lines = [
         ["size", f"{document['bytes']:,} bytes, {document['initializer_bytes']:,} of them weights"],
         ["seal", f"{seal}; {document['known_answers']} known answers"],
-        ["signature", f"by {signer} (verify --public-key checks it)" if signer else "none"],
+        ["signature", f"names {signer} (verify --public-key checks it)" if signer else "none"],
         ["operator set", ", ".join(f"{domain} {version}" for domain, version in opsets.items())],
         ["operators", ", ".join(f"{count} {name}" for name, count in document["operators"].items())],
         ["weights' SHA-256", document["initializers_sha256"]],

@@ -35,4 +35,5 @@ def run(
         console.print_json(found)
         return
     typer.echo(found.path)
-    console.say(f"signed by {found.fingerprint}; next: lenet-edge verify --public-key {key}.pub")
+    run = "--run " if (place / "run.json").is_file() else ""
+    console.say(f"signed by {found.fingerprint}; next: lenet-edge verify {run}{place} --public-key {key}.pub")

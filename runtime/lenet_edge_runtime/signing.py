@@ -8,6 +8,7 @@ seal; it is over all that stands before it. Everything else has it beside it, in
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -66,6 +67,11 @@ class Detached:
 
 
 SCHEMA = "lenet-edge signature 1"
+# What is said where the other half of a pair was given.
+_OTHER = {
+    "private": (b"BEGIN PUBLIC KEY", "the public key: give the private one, without .pub"),
+    "public": (b"BEGIN PRIVATE KEY", "a private key, which only who signs may have: give the public one, with .pub"),
+}
 
 
 def fingerprint_of(public_key: bytes) -> str:
@@ -124,15 +130,24 @@ def sign(payload: bytes, key: Ed25519PrivateKey) -> Signature:
 def check(payload: bytes, signature: Signature | None, public_key: bytes, name: str) -> str:
     """The fingerprint of who signed; raises GateError where nobody did, another key did, or the bytes changed."""
     if signature is None:
-        raise GateError(f"{name} is not signed; 'lenet-edge sign' signs it, with the private key")
+        raise GateError(
+            f"{name} is not signed, so the key proves nothing of it: ask for a signed one, or, if it is yours, type "
+            f"'lenet-edge sign {name} --key KEY'"
+        )
     if signature.public_key != public_key:
-        raise GateError(f"{name} is signed by {signature.fingerprint}, not by {fingerprint_of(public_key)}")
+        raise GateError(
+            f"{name} is signed by another key, {signature.fingerprint}, not by {fingerprint_of(public_key)}: ask whose "
+            f"that is before you use it"
+        )
     from cryptography.exceptions import InvalidSignature
 
     try:
         _package().Ed25519PublicKey.from_public_bytes(public_key).verify(signature.value, _CONTEXT + payload)
     except InvalidSignature:
-        raise GateError(f"{name} was changed after it was signed: its signature is broken; copy it anew") from None
+        raise GateError(
+            f"{name} was changed after it was signed: its signature is broken; copy it anew, or, if you exported or "
+            f"signed files of it since, sign it again"
+        ) from None
     return signature.fingerprint
 
 
@@ -189,6 +204,10 @@ def _mark() -> bytes:
 
 
 def _no_key(path: Path, why: object, kind: str) -> SigningError:
+    mark, said = _OTHER[kind]
+    with contextlib.suppress(OSError):
+        if mark in read_bytes(path, KEY_BYTES):
+            return SigningError(f"{path} is {said}")
     reason = " ".join(str(why).split())[:100]
     return SigningError(f"{path} is no {kind} Ed25519 key as PEM ({reason}); 'lenet-edge keygen' writes a pair")
 

@@ -38,7 +38,8 @@ TERMS = (
     "IR version", "agreement", "gate", "known answers", "seal", "card", "McNemar", "Tango", "Wilson", "Holm",
     "A/A test", "provider", "WebAssembly",
 )  # fmt: skip
-FOREIGN_OPTIONS = {"--nproc-per-node", "--accelerator-config"}  # torchrun's, and vela's
+# torchrun's, vela's, and model_signing's (--private_key, --public_key).
+FOREIGN_OPTIONS = {"--nproc-per-node", "--accelerator-config", "--private", "--public", "--signature"}
 
 
 def commands() -> dict[str, Any]:
