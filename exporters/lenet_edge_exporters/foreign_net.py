@@ -44,7 +44,7 @@ class ForeignNet(nn.Module):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "theirs.onnx"
             path.write_bytes(self._as_logits().SerializeToString())
-            fed = _input_of(path).laid_out(images.numpy())
+            fed = input_of(path).laid_out(images.numpy())
             _, rows = Guard().ask("run", [path], [fed], classes=self.classes)
         return torch.from_numpy(rows)
 
@@ -60,7 +60,7 @@ class ForeignNet(nn.Module):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "theirs.onnx"
             path.write_bytes(self._as_logits().SerializeToString())
-            taken = _input_of(path)
+            taken = input_of(path)
         return foreign_graph.as_ours(self._as_logits(), taken.layout, (taken.channels, taken.height, taken.width))
 
     def _as_logits(self) -> onnx.ModelProto:
@@ -72,10 +72,13 @@ def foreign_net_in(net: nn.Module) -> ForeignNet | None:
     return next((module for module in net.modules() if isinstance(module, ForeignNet)), None)
 
 
-def _input_of(path: Path) -> ForeignInput:
+def input_of(path: Path) -> ForeignInput:
+    """What a file takes; raises ModelFileError for no normalised images."""
     guard = Guard()
     described, _ = guard.ask("inspect", [path])
     found = ForeignInput.read(path, described["inputs"], guard.limits)
     if found.dtype == "uint8":
-        raise ModelFileError("it takes uint8 pixels and normalises them itself: export the net from normalised images")
+        raise ModelFileError(
+            f"{path} takes uint8 pixels and normalises them itself: export the net from normalised float images"
+        )
     return found

@@ -14,7 +14,6 @@ from lenet_edge.artefacts.layer_selection import LayerDamage, Selection, layer_s
 from lenet_edge.artefacts.plots import draw_selection
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.comparison import card_of, compare, default_max_drop
-from lenet_edge.networks.architectures import OnnxNetConfig
 from lenet_edge.runs.opened import OpenedRun
 from lenet_edge_exporters import ExportJob, export, formats, manifest
 from lenet_edge_exporters.export_job import DEFAULT_OPSET, Int8Options, LoadedModel, LogitType, Measurement
@@ -29,13 +28,14 @@ CHECK_IMAGES = 1000  # of the validation split
 
 @dataclass(frozen=True)
 class ExportReport:
-    """The files that were written; every one agrees with the PyTorch model, or GateError was raised instead.
+    """The files that were written; every one agrees with `reference`, or GateError was raised instead.
 
     `selection` and `calibration_draws` are there where the layers of int8 were chosen by measurement, and where
     calibration was repeated; `sensitivity`, the most harmful layer first, where the int8 file was rejected.
     """
 
     run: str
+    reference: str  # what they were compared with, in words
     artifacts: list[Artifact]
     model_card: Path
     selection: Selection | None = None
@@ -67,12 +67,12 @@ def export_run(
     bill of materials is written, too (`sbom.py`).
     """
     record, data = opened.record, opened.data
-    if isinstance(record.recipe.model, OnnxNetConfig):
+    if record.is_foreign:
         check_foreign_formats(format_names)
     plan = int8 or Int8Plan()
     job = replace(export_job(opened, opset, plan), input=input_type, tflite_logits=tflite_logits)
     undamaged = opened.float_model.logits(data.test_pixels)
-    job = replace(job, measure=measurement_on(data, undamaged, max_drop_pp))
+    job = replace(job, measure=measurement_on(data, undamaged, max_drop_pp, record.reference))
     reference = opened.model.logits(job.check_pixels)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{record.recipe.name}-{record.dataset}")
     folder = out or opened.run.export_folder
@@ -96,7 +96,7 @@ def export_run(
         weights = str(job.provenance["weights_sha256"])
         written.append(sbom.write(folder / f"{stem}{sbom.SUFFIX}", record, artifacts, weights))
     manifest.add(opened.run.folder if out is None else out, written)
-    return ExportReport(opened.run.name, artifacts, card, selection, draws, sensitivity)
+    return ExportReport(opened.run.name, record.reference, artifacts, card, selection, draws, sensitivity)
 
 
 def check_foreign_formats(format_names: list[str]) -> None:
@@ -118,16 +118,16 @@ def written_files(artifacts: list[Artifact]) -> list[Path]:
 
 
 def measurement_on(
-    data: ImageData, reference: NDArray[np.float32], max_drop_pp: float | None
+    data: ImageData, reference: NDArray[np.float32], max_drop_pp: float | None, name: str = "the PyTorch model"
 ) -> Callable[[LoadedModel], Measurement]:
-    """What measures a file on the whole test set, where the PyTorch model gave the logits `reference`."""
+    """What measures a file on the whole test set, where the network called `name` gave the logits `reference`."""
     accuracy = int((reference.argmax(1) == data.test_labels).sum()) / len(data.test_labels)
     gate = default_max_drop(accuracy, len(data.test_labels), strict=True) if max_drop_pp is None else max_drop_pp
 
     def measure(model: LoadedModel) -> Measurement:
         verdict = compare("", "", model.logits(data.test_pixels), reference, data.test_labels, gate)
         reason = (
-            f"right on {100 * verdict.accuracy:.2f} % of {len(data.test_labels)} test images where the PyTorch model "
+            f"right on {100 * verdict.accuracy:.2f} % of {len(data.test_labels)} test images where {name} "
             f"is on {100 * accuracy:.2f} %: the drop may reach {verdict.drop_upper95_pp:.3f} percentage points, and "
             f"{gate:g} is allowed (--max-drop)"
         )

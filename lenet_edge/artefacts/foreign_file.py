@@ -14,15 +14,17 @@ from lenet_edge.artefacts.import_candidates import Said, normalisations
 from lenet_edge.artefacts.imported_run import write_imported
 from lenet_edge.artefacts.importing import least_accuracy
 from lenet_edge.artefacts.variant_search import losses_of
-from lenet_edge.data.image_data import ImageData
-from lenet_edge.evaluation.foreign_accuracy import options_of
+from lenet_edge.data.datasets import DATASETS, load_dataset
+from lenet_edge.data.image_data import ImageData, ImageForm
+from lenet_edge.evaluation.foreign_accuracy import labels_in, options_of
 from lenet_edge.networks.architectures import OnnxNetConfig
 from lenet_edge.networks.models import Network, build_model
 from lenet_edge.networks.recipes import foreign_recipe
 from lenet_edge.networks.variants import Normalisation
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import foreign_graph
-from lenet_edge_exporters.foreign_net import ForeignNet
+from lenet_edge_exporters.foreign_net import ForeignNet, input_of
+from lenet_edge_exporters.foreign_order import put_in_order
 from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime.errors import DataError, GateError, ModelFileError, UnclearWeightsError
 from lenet_edge_runtime.foreign_classifier import ForeignClassifier
@@ -46,45 +48,84 @@ def import_file(
 ) -> Run:
     """Make a run of a file; without `mean` and `std` those are found with which it recognises most training images.
 
-    Raises ModelFileError for a file that is no float classifier of these images, UnclearWeightsError where several
-    normalisations do as well, and GateError where the best recognises far fewer than such nets do.
+    `labels` are those of its outputs, in their order; without them those that it names itself, or else the data's. The
+    run's are the data's, in their order. Raises ModelFileError for a file that is no float classifier of these images,
+    UnclearWeightsError where several normalisations do as well, and GateError where the best recognises far fewer than
+    such nets do.
     """
-    names = tuple(labels or data.labels)
-    if names != data.labels:
-        raise DataError(f"--labels are {', '.join(names)}, and {data.name} has {', '.join(data.labels)}, in that order")
+    names = _labels(path, labels, data)
+    places = [names.index(label) for label in data.labels]  # of the data's classes among the file's outputs
     # The numbers of a file that takes raw floats, until they are found.
     opened = ForeignClassifier(path, names, mean or (0.0,), std or (1.0,))
     padding = _padding(path, opened.spec, data)
-    padded = _padded(data, padding)
+    as_fed = replace(_padded(data, padding), train_labels=np.array(places)[data.train_labels])
     order = np.random.default_rng(0).permutation(len(data.train_labels))[:TRIED]
-    found_mean, found_std, accuracy = _normalisation(opened, padded, order, given=mean is not None)
+    found_mean, found_std, accuracy = _normalisation(opened, as_fed, order, given=mean is not None)
     least = least_accuracy(data)
     if accuracy < least and not accept_accuracy:
         raise GateError(
             f"{path} recognises {console.percent(accuracy)} of {len(order):,} training images of {data.name} with "
             f"{options_of(found_mean, found_std)}, where such nets reach {console.percent(least)} and more: give its "
-            f"own --mean and --std, name another --dataset, or take it anyway by --accept-accuracy"
+            f"own --mean and --std, its --labels if they are in another order, another --dataset, or take it anyway by "
+            f"--accept-accuracy"
         )
-    net = _net_of(path, data, padding)
+    net = _net_of(path, data, padding, places)
     height, width = data.train_pixels.shape[2:]
-    spec = ModelSpec(names, height, width, found_mean, found_std, padding, data.polarity, data.fit)
+    spec = ModelSpec(data.labels, height, width, found_mean, found_std, padding, data.polarity, data.fit)
     try:
         size = foreign_graph.parameters(_foreign(net).normalised_graph())
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
-    theirs = ForeignClassifier(path, names, found_mean, found_std).logits(padded.train_pixels[order])
-    _check_same(path, theirs, torch_model(net, spec).logits(data.train_pixels[order]))
+    theirs = ForeignClassifier(path, names, found_mean, found_std).logits(as_fed.train_pixels[order])
+    _check_same(path, theirs[:, places], torch_model(net, spec).logits(data.train_pixels[order]))
     metrics = {"parameters": size, "import": {"checked_on": len(order), "train_accuracy": accuracy}}
     return write_imported(net, foreign_recipe(path.name, net.config), data, spec, metrics, packages=PACKAGES, out=out)
 
 
-def _net_of(path: Path, data: ImageData, padding: int) -> Network:
+def data_for(path: Path, dataset: str, data_dir: Path | None = None) -> ImageData:
+    """A data set of the table, or the user's own images in the size and colours that the file takes."""
+    taken = input_of(path)
+    own = dataset not in DATASETS
+    return load_dataset(dataset, data_dir, ImageForm(taken.height, taken.channels) if own else None)
+
+
+def _labels(path: Path, given: Sequence[str] | None, data: ImageData) -> tuple[str, ...]:
+    """What the file's outputs are called, in their order: the data's labels."""
+    names = tuple(given or ())
+    if not given and (named := labels_in(path)):
+        if set(named) == set(data.labels):
+            if named != data.labels:
+                console.say(f"{path.name} has its classes in another order, which it names: {', '.join(named)}")
+            return named
+        console.say(f"{path.name} calls its classes {', '.join(named)}: they are taken for {', '.join(data.labels)}")
+    names = names or data.labels
+    if sorted(names) != sorted(data.labels):
+        raise DataError(
+            f"--labels are {', '.join(names)}: give those of {data.name} in the order of the file's outputs, each once "
+            f"({', '.join(data.labels)})"
+        )
+    return names
+
+
+def _net_of(path: Path, data: ImageData, padding: int, places: Sequence[int]) -> Network:
     """The file with its weights in one piece, also where they lie beside it; the guard has seen where."""
     content = onnx.load(path).SerializeToString()
+    if list(places) != sorted(places):
+        content = _reordered(path, content, places)
     channels, height = data.train_pixels.shape[1:3]
     net = build_model(OnnxNetConfig(len(content), channels, height + 2 * padding, len(data.labels)))
     _foreign(net).content = ForeignNet.of(content, len(data.labels)).content
     return net.eval()
+
+
+def _reordered(path: Path, content: bytes, places: Sequence[int]) -> bytes:
+    try:
+        model = foreign_graph.as_logits(content, len(places))
+        put_in_order(model, places)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    reordered: bytes = model.SerializeToString()
+    return reordered
 
 
 def _foreign(net: Network) -> ForeignNet:
@@ -117,8 +158,6 @@ def _normalisation(
     if given:
         answers = opened.logits(data.train_pixels[order]).argmax(1)
         return opened.spec.mean, opened.spec.std, float((answers == data.train_labels[order]).mean())
-    if opened.input.dtype == "uint8":
-        raise ModelFileError(f"{opened.path} takes uint8 pixels: export the net from normalised float images")
     labels = data.train_labels[order]
     tried = []
     for way in normalisations(data, None, Said()):

@@ -119,12 +119,16 @@ def _head(record: RunRecord, artifacts: Sequence[Artifact]) -> str:
 def _purpose(record: RunRecord) -> list[str]:
     spec, recipe = record.spec, record.recipe
     colour = "grey" if spec.channels == 1 else "RGB"
+    ours = recipe.model.architecture in ("lenet5", "convnet")
+    origin = f"after the recipe {code_span(recipe.name)} of lenet-edge ({markdown_text(recipe.source)})"
+    made = "measured" if record.status == "imported" else "trained"
+    runtimes = "onnxruntime" if record.is_foreign else "onnxruntime or PyTorch"
     return [
-        f"{_NETWORKS[recipe.model.architecture]}, {record.metrics['parameters']:,} parameters, after the recipe "
-        f"{code_span(recipe.name)} of lenet-edge ({markdown_text(recipe.source)}).",
+        f"{_NETWORKS[recipe.model.architecture]}, {record.metrics['parameters']:,} parameters"
+        f"{', ' + origin if ours else f': {markdown_text(recipe.summary)}'}.",
         f"It gives a {colour} image of {spec.width} x {spec.height} pixels one of {len(spec.labels)} labels, on any "
-        f"device that onnxruntime or PyTorch runs on.",
-        f"It was trained on {_title(record.dataset)} and is meant for images like those.",
+        f"device that {runtimes} runs on.",
+        f"It was {made} on {_title(record.dataset)} and is meant for images like those.",
     ]
 
 
@@ -166,8 +170,8 @@ def _measurements(record: RunRecord, artifacts: Sequence[Artifact]) -> list[str]
     lines = [
         f"Each file, reloaded from disk, on all {card['images']:,} images of the test set of "
         f"{code_span(card['dataset'])}, which took no part in {unseen}.",
-        f"The PyTorch model is right on {percent(card['pytorch_accuracy'])} of them.",
-        "Agreement: how often a file gives the PyTorch model's class. Drop: PyTorch's accuracy minus the file's on the",
+        f"By {record.reference} {percent(card['pytorch_accuracy'])} of them are right.",
+        "Agreement: how often a file gives the same class as that. Drop: its accuracy minus the file's on the",
         "same images, in percentage points; a file passes when the upper end of the drop's interval is at most "
         f"{card['max_drop_pp']:.2f}.",
         "",

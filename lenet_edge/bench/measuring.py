@@ -86,12 +86,14 @@ def bench(
 
     `pixels`, uint8 [n, c, h, w], are real images. After the timing all answers are compared on them; raises
     GateError where one differs from PyTorch's by more than its format allows. Without a run there is no PyTorch to
-    time (and none is imported); the answers are then compared with those that the files themselves carry.
+    time (and none is imported); the answers are then compared with those that the files themselves carry. Nor is there
+    behind another tool's ONNX file, which runs in a process of its own; the answers are compared with that file's.
     """
     for path in files:
         check_own(path)
     kinds = {str(path): open_file(path)[0] for path in files}
-    models: dict[str, Path | Run] = ({} if run is None else {PYTORCH: run}) | {str(path): path for path in files}
+    beside = {} if run is None or run.read().is_foreign else {PYTORCH: run}
+    models: dict[str, Path | Run] = beside | {str(path): path for path in files}
     rows: list[BenchRow] = []
     for thread_count in threads:
         for batch in batches:
@@ -123,6 +125,8 @@ def contenders(
     found = run_of(files[0], data_dir) if files and run is None else find_run(run, data_dir=data_dir)
     chosen = list(files) if files else timeable(_own_files(exported_files(found.run)))  # type: ignore[union-attr]  # find_run found one
     if found is not None and find_spec("torch"):
+        if found.record.is_foreign:
+            console.say(f"{found.run.folder} is another tool's ONNX file: there is no PyTorch model to time beside it")
         return found.run, chosen, found.data.test_pixels[:1000]
     if not files:
         chosen = [path for path in chosen if format_of(path).backend == "onnxruntime"]
@@ -251,8 +255,8 @@ def _check_answers(files: list[Path], run: Run, pixels: NDArray[np.uint8]) -> No
         agreement = _agreement(model, pixels, reference)
         if agreement < FORMATS[name].min_agreement:
             raise GateError(
-                f"{path} gives PyTorch's class for only {agreement:.2%} of {len(pixels)} images (at least "
-                f"{FORMATS[name].min_agreement:.1%}): its timing means nothing; export it again"
+                f"{path} gives the class of {run.read().reference} for only {agreement:.2%} of {len(pixels)} images "
+                f"(at least {FORMATS[name].min_agreement:.1%}): its timing means nothing; export it again"
             )
 
 

@@ -111,12 +111,12 @@ def run(
     """
     check_web_options(web, engine, cdn)
     shown = ENGINES[engine or DEFAULT_ENGINE]
-    if web and run and engine_for(run):
+    foreign = is_foreign(run, labels, scale)
+    if web and run and engine_for(run) and not foreign:
         _refuse_what_exports(context, run)
         check_trust(run, trust)
         _say_page(_write_page(run, web, shown.name, cdn), as_json)
         return
-    foreign = is_foreign(run, labels, scale)
     names = chosen_formats(
         formats or (["onnx"] if foreign else None), (["int8"] if int8 else []) + ([shown.format] if web else [])
     )

@@ -54,14 +54,13 @@ def foreign_run(
     accept_accuracy: bool,
 ) -> Any:
     """The run that another tool's ONNX file becomes."""
-    from lenet_edge.artefacts.foreign_file import import_file
-    from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.artefacts.foreign_file import data_for, import_file
     from lenet_edge.evaluation.foreign_accuracy import read_labels
     from lenet_edge.runs.opened import open_run
 
     means, deviations = (tuple(values) if values else None for values in (mean, std))
     names = read_labels(labels) if labels else None
-    data = load_dataset(dataset, data_dir)
+    data = data_for(path, dataset, data_dir)
     found = import_file(path, data, labels=names, mean=means, std=deviations, accept_accuracy=accept_accuracy)
     console.say(f"the file is now a run: {found.folder}")
     return open_run(found, data_dir)

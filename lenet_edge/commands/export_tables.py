@@ -12,7 +12,7 @@ def print_report(report: Any) -> None:
         print_selection(report.selection)
     if report.calibration_draws:
         print_draws(report.calibration_draws)
-    print_artifacts(report.artifacts)
+    print_artifacts(report.artifacts, report.reference)
     print_footprints(report.artifacts)
     say_what_stays_float(report.artifacts)
     console.say(f"the model card: {report.model_card}")
@@ -20,10 +20,10 @@ def print_report(report: Any) -> None:
         print_sensitivity(report.sensitivity)
 
 
-def print_artifacts(artifacts: list[Any]) -> None:
+def print_artifacts(artifacts: list[Any], reference: str) -> None:
     """Print the exported files with what was seen when they were compared."""
     console.print_table(
-        f"{artifacts[0].path.parent}/: each reloaded and compared with the PyTorch model",
+        f"{artifacts[0].path.parent}/: each reloaded and compared with {reference}",
         ["file", "format", "size", "logits differ", "test accuracy", "drop, pp", "95 % interval", "gate"],
         [
             [

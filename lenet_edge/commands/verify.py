@@ -158,7 +158,10 @@ def _verify_against(
 
     data = found.images(dataset)
     if data.md5s != found.record.data_md5s:
-        console.say(f"{data.name} is not what {found.run.folder} was trained on: files are compared with PyTorch on it")
+        console.say(
+            f"{data.name} is not what {found.run.folder} was trained on: files are compared with "
+            f"{found.record.reference} on it"
+        )
     if not files:
         _check_manifest(found.run)
     result = verify(files or exported_files(found.run), found, data, max_drop, same_weights=same_weights, trust=trust)
@@ -243,8 +246,8 @@ def print_verification(result: Any) -> None:
     """Print the verdicts, and in words what a failed gate means."""
     low, high = (console.percent(end) for end in result.reference_ci95)
     console.print_table(
-        f"PyTorch: {console.percent(result.reference_accuracy)} of {result.images:,} test images of {result.dataset} "
-        f"(95 % interval {low} to {high}); gate {result.max_drop_pp:g} pp",
+        f"against {result.reference}: {console.percent(result.reference_accuracy)} of {result.images:,} test "
+        f"images of {result.dataset} (95 % interval {low} to {high}); gate {result.max_drop_pp:g} pp",
         [
             "file",
             "accuracy",

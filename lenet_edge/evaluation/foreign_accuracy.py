@@ -1,6 +1,8 @@
 """Classifiers of other tools: their labels and their accuracy. Needs no torch."""
 
+import ast
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,10 +10,12 @@ from PIL import Image
 
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.statistics import mcnemar_exact, wilson_interval
+from lenet_edge_runtime import onnx_file
 from lenet_edge_runtime.errors import DataError, ModelFileError
 from lenet_edge_runtime.foreign_classifier import ForeignClassifier
 from lenet_edge_runtime.guard import Guard
 from lenet_edge_runtime.reading import read_text
+from lenet_edge_runtime.sessions import read_model
 from lenet_edge_runtime.spec import ModelSpec
 
 TRIED = 500  # training images, with each usual normalisation
@@ -19,6 +23,7 @@ USUAL: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = (
     ((0.0,), (1.0,)), ((0.0,), (1 / 255,)), ((0.5,), (0.5,)), ((0.1307,), (0.3081,)), ((0.2860,), (0.3530,)),
 )  # fmt: skip
 P = 0.001  # McNemar's p below which more images are clearly more
+MAX_NAMES = 65_536  # characters of a file's own list of labels
 FORMAT = "foreign"  # in tables and JSON, where a file of ours has its format's name
 
 
@@ -45,6 +50,22 @@ def read_labels(text: str) -> tuple[str, ...]:
             f"--labels takes labels by commas or a text file with one a line; {text!r} is neither ({error})"
         ) from None
     return tuple(line.strip() for line in lines if line.strip())
+
+
+def labels_in(path: Path) -> tuple[str, ...]:
+    """The labels that a file's metadata lists as `names`, as ultralytics writes them: {0: 'a', 1: 'b'}, or ['a', 'b'].
+
+    Empty where it has none.
+    """
+    text = onnx_file.metadata_of(read_model(path)).get("names", "")[:MAX_NAMES]
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ()
+    if isinstance(found, dict) and set(found) == set(range(len(found))):
+        found = [found[index] for index in range(len(found))]
+    is_list = isinstance(found, list | tuple) and all(isinstance(item, str) for item in found)
+    return tuple(found) if is_list and len(set(found)) == len(found) else ()
 
 
 def of_its_size(data: ImageData, spec: ModelSpec) -> tuple[ImageData, str]:

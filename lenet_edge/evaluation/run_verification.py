@@ -20,6 +20,7 @@ from lenet_edge_runtime.spec import ModelSpec
 class Verification:
     """All files of one call, and what they were measured against."""
 
+    reference: str  # what they were measured against, in words
     dataset: str
     images: int
     max_drop_pp: float
@@ -59,6 +60,7 @@ def verify(
     if max_drop_pp is None:
         max_drop_pp = default_max_drop(right / len(data.test_labels), len(data.test_labels), strict=False)
     return Verification(
+        reference=opened.record.reference,
         dataset=data.name,
         images=len(data.test_labels),
         max_drop_pp=max_drop_pp,

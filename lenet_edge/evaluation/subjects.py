@@ -6,8 +6,10 @@ from pathlib import Path
 from lenet_edge.data.datasets import DATASETS, load_dataset, load_for
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.evaluation import open_model
+from lenet_edge.evaluation.foreign_accuracy import FORMAT as FOREIGN
 from lenet_edge.runs.exported import PYTORCH, run_of
 from lenet_edge.runs.opened import OpenedRun
+from lenet_edge.runs.record import RunRecord
 from lenet_edge_exporters import LoadedModel
 from lenet_edge_exporters.formats import is_export
 from lenet_edge_runtime import metadata
@@ -34,7 +36,14 @@ class Subject:
 
 def run_subject(opened: OpenedRun, dataset: str | None = None) -> Subject:
     """A run's network, on its own test images or on those of another data set."""
-    return Subject(str(opened.run.folder), PYTORCH, opened.model, opened.record.spec, opened.images(dataset))
+    return Subject(
+        str(opened.run.folder), format_of_run(opened.record), opened.model, opened.record.spec, opened.images(dataset)
+    )
+
+
+def format_of_run(record: RunRecord) -> str:
+    """What stands in the place of a file's format where the run's own network is scored."""
+    return FOREIGN if record.is_foreign else PYTORCH
 
 
 def file_subject(path: Path, dataset: str | None = None, data_dir: Path | None = None, trust: bool = False) -> Subject:

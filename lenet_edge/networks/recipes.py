@@ -250,7 +250,7 @@ def foreign_recipe(file: str, model: ModelConfig) -> Recipe:
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", file.removesuffix(".onnx")).strip(".-") or "theirs"
     return Recipe(
         name=name[:60],
-        summary="another tool's ONNX file",
+        summary=f"the graph of {file[:200]}",
         source=f"another tool's ONNX file {file[:200]}",
         model=model,
         epochs=1,

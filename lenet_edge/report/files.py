@@ -26,7 +26,7 @@ def files(found: Findings) -> Markup:
     sizes = found.file_sizes
     rows: list[list[Content]] = [
         [
-            _named("PyTorch", "weights"),
+            _named(_reference(found), "weights"),
             size_of(sizes[PYTORCH]),
             percent(checked.reference_accuracy),
             "",
@@ -44,21 +44,23 @@ def files(found: Findings) -> Markup:
         for item in checked.verdicts
     ]
     heads = ["file", "size", "accuracy", "change, pp", "agreement"]
+    heads += ["latency, \u00b5s"] if timings else []
+    heads += ["of PyTorch's"] if reference else []
     return join(
         table(
-            f"Each file on all {checked.images:,} test images. Change: its accuracy minus PyTorch's, in percentage "
-            f"points, with the 95{SPACE}% interval for paired data (Tango) below it. Agreement: how often it gives "
-            f"PyTorch's class."
+            f"Each file on all {checked.images:,} test images. Change: its accuracy minus that of "
+            f"{checked.reference}, in percentage points, with the 95{SPACE}% interval for paired data (Tango) below. "
+            f"Agreement: how often it gives the same class."
             + (" Latency: median of one image on one thread, with its interval." if timings else ""),
-            [*heads, "latency, \u00b5s", "of PyTorch's"] if timings else heads,
-            [row if timings else row[: len(heads)] for row in rows],
+            heads,
+            [row[: len(heads)] for row in rows],
         ),
         tag(
             "div",
             titled(
                 "Accuracy, %, against latency",
                 _trade_off(found),
-                "Up and to the left is better. The vertical lines are the intervals of the change against PyTorch.",
+                "Up and to the left is better. The vertical lines are the intervals of the change.",
             )
             if timings
             else None,
@@ -128,7 +130,11 @@ def _trade_off(found: Findings) -> Markup:
     assert checked is not None  # there are no timings without files
     latency = {row.path: row.p50_us for row in found.timings}
     reference = checked.reference_accuracy
-    dots = [Dot("PyTorch", "dot quiet", latency[PYTORCH], reference, reference, reference)]
+    dots = [
+        Dot(_reference(found), "dot quiet", row.p50_us, reference, reference, reference)
+        for row in found.timings
+        if row.path == PYTORCH
+    ]
     dots += [_dot(item, reference, latency[item.path]) for item in checked.verdicts if item.path in latency]
     described = "; ".join(f"{dot.name}: {percent(dot.y)}, {dot.x:.1f} microseconds" for dot in dots)
     lowest, highest = min(dot.y_low for dot in dots), max(dot.y_high for dot in dots)
@@ -136,12 +142,16 @@ def _trade_off(found: Findings) -> Markup:
     return scatter(
         "trade-off",
         "Accuracy against latency",
-        described + ". The vertical lines are the intervals of the change against PyTorch.",
+        described + f". The vertical lines are the intervals of the change against {checked.reference}.",
         dots,
         "median latency of one image, \u00b5s (logarithmic)",
         lambda value: f"{value:g}",
         lambda value: f"{100 * value:.{digits}f}",
     )
+
+
+def _reference(found: Findings) -> str:
+    return "original" if found.record.is_foreign else "PyTorch"
 
 
 def _dot(item: Verdict, reference: float, latency: float) -> Dot:
@@ -151,7 +161,7 @@ def _dot(item: Verdict, reference: float, latency: float) -> Dot:
 
 def _sizes(found: Findings) -> Markup:
     assert found.verification is not None
-    formats = {PYTORCH: "PyTorch", **{item.path: item.format for item in found.verification.verdicts}}
+    formats = {PYTORCH: _reference(found), **{item.path: item.format for item in found.verification.verdicts}}
     sizes = {formats[name]: size for name, size in found.file_sizes.items()}
     return draw_bars([Bar(name, size, size_of(size)) for name, size in sizes.items()], "accent")
 

@@ -13,6 +13,7 @@ from lenet_edge.bench.measuring import BenchPlan, BenchRow, bench, describe_benc
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.evaluation import Evaluation, evaluate
 from lenet_edge.evaluation.run_verification import Verification, verify
+from lenet_edge.evaluation.subjects import format_of_run
 from lenet_edge.runs.exported import PYTORCH, exported_files
 from lenet_edge.runs.history import Epoch, read_history
 from lenet_edge.runs.opened import OpenedRun
@@ -64,7 +65,9 @@ def gather(opened: OpenedRun, plan: BenchPlan | None, *, trust: bool = False) ->
     """
     run, record, data = opened.run, opened.record, opened.data
     name = f"{record.recipe.name} on {data.name}"
-    evaluation = evaluate(opened.model, record.spec, data, name=name, format_name=PYTORCH, mistakes=MISTAKES)
+    evaluation = evaluate(
+        opened.model, record.spec, data, name=name, format_name=format_of_run(record), mistakes=MISTAKES
+    )
     files = _files_of(run)
     verification = verify(files, opened, data, None, same_weights=True, trust=trust) if files else None
     contents = {path: read_content(path) for path in (run.weights_path, *files)}

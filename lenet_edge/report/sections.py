@@ -49,7 +49,7 @@ def summary(found: Findings) -> Markup:
             tag("span", percent(scores.accuracy), class_="figure"),
             tag(
                 "span",
-                f"of {scores.images:,} test images recognised by the network in PyTorch; 95{SPACE}% interval "
+                f"of {scores.images:,} test images recognised by {found.record.reference}; 95{SPACE}% interval "
                 f"{percent(low)} to {percent(high)}",
                 class_="beside",
             ),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from lenet_edge.data.image_data import ImageData
+from lenet_edge.networks.architectures import OnnxNetConfig
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge_runtime import records
 from lenet_edge_runtime.errors import DataError
@@ -54,6 +55,16 @@ class RunRecord:
     processes: Annotated[int, Within(1, 65_536)] = (
         1  # that trained it together, each with so many threads; the last ones where it was resumed
     )
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is another tool's ONNX file that stands in the place of a network in PyTorch."""
+        return isinstance(self.recipe.model, OnnxNetConfig)
+
+    @property
+    def reference(self) -> str:
+        """What the run's files are compared with, in words."""
+        return "the original ONNX file" if self.is_foreign else "the PyTorch model"
 
     def to_json(self) -> str:
         """Serialise, for people to read too."""

@@ -8,16 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 from torch import Tensor, nn
 
 from command_line import CommandLine
+from lenet_edge.artefacts.foreign_file import data_for, import_file
 from lenet_edge.data.image_data import ImageData
+from lenet_edge.evaluation.foreign_accuracy import labels_in
+from lenet_edge.runs.opened import open_run
 from lenet_edge_exporters import open_file
+from lenet_edge_runtime.errors import LenetEdgeError
 
 
 @dataclass(frozen=True)
@@ -130,12 +137,31 @@ def test_files_answer_like_the_original(
 
 
 @pytest.mark.slow
-def test_export_is_verified_and_predicts(trained: dict[str, Tensor], cli: CommandLine, digits: ImageData) -> None:
+def test_every_command_takes_the_run(trained: dict[str, Tensor], cli: CommandLine, digits: ImageData) -> None:
     theirs(trained, FORMS["softmax"], cli.folder / "theirs.onnx")
-    assert cli("export", "theirs.onnx", "--dataset", "digits", *FORMS["softmax"].options, "--int8").exit_code == 0
-    result = cli("verify", "--json")
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["passed"]
+    Image.fromarray(digits.test_pixels[0, 0]).save(cli.folder / "digit.png")
+    few = ("--rounds", "2", "--calls", "5")
+    said = {}
+    for command in (
+        ("export", "theirs.onnx", "--dataset", "digits", *FORMS["softmax"].options, "--int8"),
+        ("export", "--format", "ort", "--input", "float32"),
+        ("verify", "--run", "runs/theirs-digits-imported-1"),
+        ("evaluate",),
+        ("bench", *few),
+        ("report", *few),
+        ("predict", "digit.png"),
+        ("info", "runs/theirs-digits-imported-1/export/theirs-digits.int8.onnx"),
+    ):
+        result = cli(*command)
+        assert result.exit_code == 0, result.output
+        said[command[0]] = " ".join(result.output.split())
+    report = (cli.folder / "runs" / "theirs-digits-imported-1" / "report.html").read_text(encoding="utf-8")
+    card = (cli.folder / "runs" / "theirs-digits-imported-1" / "export" / "README.md").read_text(encoding="utf-8")
+    for text in (said["export"], said["verify"], report, card):
+        assert "original ONNX file" in text
+        assert "PyTorch" not in text
+    assert "there is no PyTorch model to time" in said["bench"]
+    assert "-1 (foreign)" in said["evaluate"]
 
 
 @pytest.mark.slow
@@ -162,6 +188,76 @@ def test_formats_of_pytorch_are_refused(trained: dict[str, Tensor], cli: Command
 
 def test_data_set_has_to_be_named(trained: dict[str, Tensor], cli: CommandLine) -> None:
     theirs(trained, FORMS["logits"], cli.folder / "theirs.onnx")
-    result = cli("export", "theirs.onnx")
-    assert result.exit_code == 2
-    assert "--dataset" in result.stderr
+    for added in ([], ["--web", "page"]):
+        result = cli("export", "theirs.onnx", *added)
+        assert result.exit_code == 2
+        assert "--dataset" in result.stderr
+    assert not (cli.folder / "page").exists()
+
+
+ORDER = [3, 1, 2, 0, 4, 5, 6, 7, 8, 9]
+
+
+def rewritten(path: Path, *, order: list[int] | None = None, names: object = None) -> None:
+    """Put the classes of a stranger's file in another order, or list them in its metadata."""
+    model = onnx.load(path)
+    for item in model.graph.initializer if order else []:
+        if item.name.startswith("output."):
+            item.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(item)[order], item.name))
+    if names:
+        helper.set_model_props(model, {"names": str(names)})
+    onnx.save(model, path)
+
+
+def test_classes_in_another_order_are_put_in_the_datas(
+    trained: dict[str, Tensor], cli: CommandLine, digits: ImageData
+) -> None:
+    form, path = FORMS["logits"], cli.folder / "theirs.onnx"
+    theirs(trained, form, path)
+    rewritten(path, order=ORDER, names={place: str(digit) for place, digit in enumerate(ORDER)})
+    found = open_run(import_file(path, digits, mean=(form.mean,), std=(form.std,)))
+    assert found.record.spec.labels == digits.labels
+    original = np.array(ORDER)[answers(path, fed(digits.test_pixels[:200], form).numpy())]
+    np.testing.assert_array_equal(found.model.logits(digits.test_pixels[:200]).argmax(1), original)
+
+
+@pytest.mark.parametrize("labels", [["0", "1", "2"], [*"0123456788"], [*"012345678x"]])
+def test_other_labels_are_refused(labels: list[str], tmp_path: Path, digits: ImageData) -> None:
+    with pytest.raises(LenetEdgeError, match="give those of digits in the order of the file's outputs, each once"):
+        import_file(tmp_path / "theirs.onnx", digits, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ({0: "a", 1: "b"}, ("a", "b")),
+        (["a", "b"], ("a", "b")),
+        ({1: "a", 2: "b"}, ()),
+        ({0: "a", 1: "a"}, ()),
+        ("__import__('os')", ()),
+        ("(" * 9000, ()),
+        ([1, 2], ()),
+    ],
+)
+def test_labels_are_read_from_metadata(names: object, found: tuple[str, ...], tmp_path: Path) -> None:
+    graph = helper.make_graph([], "empty", [], [])
+    onnx.save(helper.make_model(graph), tmp_path / "theirs.onnx")
+    rewritten(tmp_path / "theirs.onnx", names=names)
+    assert labels_in(tmp_path / "theirs.onnx") == found
+
+
+def test_own_images_get_the_files_size_and_colours(tmp_path: Path) -> None:
+    node = helper.make_node("GlobalAveragePool", ["images"], ["means"])
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 40, 40])
+    means = helper.make_tensor_value_info("means", TensorProto.FLOAT, [1, 3, 1, 1])
+    model = helper.make_model(
+        helper.make_graph([node], "theirs", [images], [means]),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=8,
+    )
+    onnx.save(model, tmp_path / "theirs.onnx")
+    for label in "ab":
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (50, 30), (10 * number, 99, 3)).save(tmp_path / "photos" / label / f"{number}.png")
+    assert data_for(tmp_path / "theirs.onnx", str(tmp_path / "photos")).train_pixels.shape[1:] == (3, 40, 40)
