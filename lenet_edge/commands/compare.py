@@ -1,5 +1,8 @@
 """`lenet-edge compare`."""
 
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,8 +23,21 @@ def run(
         int | None, typer.Option(min=1, help="Passes over the images; each recipe's own by default.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs trained at the same time; they share the threads.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            envvar="DASK_SCHEDULER_ADDRESS",
+            help="In place of --jobs: the scheduler of a Dask cluster whose workers train, such as tcp://HOST:8786.",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of all jobs; all cores by default.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="CPU threads of all jobs; all cores by default. With --scheduler: of each run, 1 by default."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder; studies/DATASET by default.")] = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -38,26 +54,34 @@ def run(
     import torch
 
     from lenet_edge.data.datasets import load_dataset
+    from lenet_edge.studies.cluster import connected
+    from lenet_edge.studies.cluster_task import device_here
     from lenet_edge.studies.conclusion import conclude
-    from lenet_edge.studies.process_pool import train_all
+    from lenet_edge.studies.member_training import Source
+    from lenet_edge.studies.processes import side_by_side
     from lenet_edge.studies.studies import STUDIES, Study
+    from lenet_edge.studies.trainings import one_after_another, train_all
     from lenet_edge.training import distributed
     from lenet_edge.training.follower import follow
     from lenet_edge.training.training import start_record
 
-    if jobs > 1 and distributed.processes() > 1:
-        raise typer.BadParameter("under torchrun each training has all processes; leave out --jobs")
+    if (jobs > 1 or scheduler) and distributed.processes() > 1:
+        raise typer.BadParameter("under torchrun each training has all processes; leave out --jobs and --scheduler")
+    if jobs > 1 and scheduler:
+        raise typer.BadParameter(f"--jobs is for this machine, and the cluster at {scheduler} was named: give one")
     if distributed.follows():
         follow(data_dir)
         return
     chosen = [find_recipe(name) for name in dict.fromkeys(recipes)]
     data = load_dataset(dataset, data_dir)
-    share = max(1, (threads or torch.get_num_threads()) // jobs)
+    source = Source(data, dataset, data_dir)
+    share = 1 if scheduler and threads is None else max(1, (threads or torch.get_num_threads()) // jobs)
     study = Study(out or STUDIES / data.name)
-    with study.locked():
+    with connected(scheduler) if scheduler else nullcontext() as cluster, study.locked():
+        found = (cluster.device if cluster else device_here)(device)
         members = study.enrol(
             [
-                start_record(recipe, data, seed=seed, device=device, threads=share, epochs=epochs)
+                replace(start_record(recipe, data, seed=seed, device="cpu", threads=share, epochs=epochs), device=found)
                 for recipe in chosen
                 for seed in range(seeds)
             ],
@@ -65,7 +89,8 @@ def run(
         )
         todo = sum(not member.finished for member in members)
         console.say(f"{study.folder}: {todo} of {len(members)} runs to train, {len(members) - todo} finished already")
-        train_all(study, members, data, dataset, data_dir, jobs)
+        here = partial(side_by_side, jobs=jobs) if jobs > 1 else one_after_another
+        train_all(study, members, source, cluster.train if cluster else here)
         document = conclude(study, members)
     if as_json:
         console.print_json(document)

@@ -1,6 +1,7 @@
 """The table of data sets, and how one of them, or a folder of images, is found and loaded."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -39,6 +40,22 @@ def load_dataset(name: str, data_dir: Path | None = None, form: ImageForm | None
     if form is not None and form.val is not None:
         raise DataError(f"{name} is validated on a part of its training images: --val is for your own")
     return data
+
+
+def find_dataset(name: str, data_dir: Path | None, md5s: Mapping[str, str]) -> ImageData | None:
+    """The data set, or the user's own images by their path, where this machine has them with these md5s already."""
+    row = DATASETS.get(name)
+    if row is None and not Path(name).exists():
+        return None
+    if row is not None and row.torchvision_name:
+        folders = [folder / row.torchvision_name / "raw" for folder in search_path(data_dir)]
+        if not any(all((folder / file).is_file() for file in md5s) for folder in folders):
+            return None
+    try:
+        data = load_dataset(name, data_dir)
+    except DataError:  # of other images, or damaged ones
+        return None
+    return data if dict(data.md5s) == dict(md5s) else None
 
 
 def load_for(spec: ModelSpec, name: str, data_dir: Path | None = None) -> ImageData:

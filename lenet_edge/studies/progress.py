@@ -23,6 +23,7 @@ class StudyProgress:
         self._bars = _bars() if sys.stderr.isatty() else None
         self._overall = self._bars.add_task("runs", total=total, completed=self._done, note="") if self._bars else None
         self._tasks: dict[Member, progress.TaskID] = {}
+        self.errors: dict[Member, str] = {}  # why members failed
 
     def __enter__(self) -> Self:
         if self._bars:
@@ -52,6 +53,8 @@ class StudyProgress:
         """Count the run; say how it ended and how long the others may take."""
         self._todo, self._ended = self._todo - 1, self._ended + 1
         self._done += error is None
+        if error is not None:
+            self.errors[member] = error
         if self._bars and self._overall is not None:
             if member in self._tasks:
                 self._bars.remove_task(self._tasks.pop(member))

@@ -38,8 +38,11 @@ TERMS = (
     "IR version", "agreement", "gate", "known answers", "seal", "card", "McNemar", "Tango", "Wilson", "Holm",
     "A/A test", "provider", "WebAssembly",
 )  # fmt: skip
-# torchrun's, vela's, and model_signing's (--private_key, --public_key).
-FOREIGN_OPTIONS = {"--nproc-per-node", "--accelerator-config", "--private", "--public", "--signature"}
+FOREIGN_OPTIONS = {
+    "--nproc-per-node", "--accelerator-config",  # torchrun's, and vela's
+    "--private", "--public", "--signature",  # model_signing's (--private_key, --public_key)
+    "--host", "--nworkers", "--nthreads", "--remote-python", "--name",  # Dask's
+}  # fmt: skip
 
 
 def commands() -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import csv
 import errno
-import io
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -25,10 +25,12 @@ from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.runs.finding import find_run
 from lenet_edge.runs.record import RunRecord
 from lenet_edge.runs.run import Run
-from lenet_edge.studies import process_pool
+from lenet_edge.studies import member_training
 from lenet_edge.studies.studies import Study
 
 DIGITS = ("--dataset", "digits", "--epochs", "2", "--device", "cpu", "--threads", "1")
+# 40 epochs of 8 steps are a second or more: long enough to be met in the middle.
+LONG = ("--dataset", "digits", "--epochs", "40", "--device", "cpu", "--threads", "2", "--jobs", "2")
 ROOT = Path(__file__).parents[2]
 
 
@@ -144,14 +146,14 @@ def test_one_seed_is_not_tested(cli: CommandLine) -> None:
 def test_a_run_that_cannot_be_written_does_not_stop_the_others(
     cli: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    complete = process_pool.complete
+    complete = member_training.complete
 
     def failing(run: Run, *arguments: Any, **options: Any) -> RunRecord:
         if run.name.endswith("seed0"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(run.weights_path))
         return complete(run, *arguments, **options)
 
-    monkeypatch.setattr(process_pool, "complete", failing)
+    monkeypatch.setattr(member_training, "complete", failing)
     result = cli("compare", "lenet5", "--seeds", "2", *DIGITS)
     assert result.exit_code == 1, result.output
     last = result.stderr.strip().splitlines()[-1]
@@ -175,24 +177,15 @@ def test_a_failing_run_is_named_and_the_others_are_kept(cli: CommandLine, monkey
     assert in_children == here
 
 
-@pytest.mark.parametrize(
-    ("returncode", "stderr", "reason"),
-    [
-        (1, "Warning\nValueError: no\n\n", "ValueError: no"),
-        (-9, "Warning\n", "its process was killed by signal 9"),
-        (3, "", "exit code 3"),
-    ],
-)
-def test_reason_of_a_failing_child(returncode: int, stderr: str, reason: str) -> None:
-    assert process_pool._reason(returncode, io.StringIO(stderr)) == reason
-
-
-def test_a_child_that_cannot_be_started_is_a_failing_run(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", str(cli.folder / "no-python"))
-    result = cli("compare", "lenet5", "--seeds", "2", *DIGITS, "--jobs", "2")
+def test_a_child_that_cannot_be_started_is_a_failing_run(cli: CommandLine) -> None:
+    multiprocessing.set_executable(str(cli.folder / "no-python"))
+    try:
+        result = cli("compare", "lenet5", "--seeds", "2", *DIGITS, "--jobs", "2")
+    finally:
+        multiprocessing.set_executable(sys.executable)
     assert result.exit_code == 1
     assert "2 of 2 runs in studies/digits failed, lenet5 seed" in result.stderr
-    assert "FileNotFoundError" in result.stderr
+    assert "its process ended before it" in result.stderr
 
 
 def test_unknown_recipe_is_named_before_anything_is_written(cli: CommandLine) -> None:
@@ -200,16 +193,9 @@ def test_unknown_recipe_is_named_before_anything_is_written(cli: CommandLine) ->
     assert list(cli.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize(("number", "jobs"), [(signal.SIGINT, 2), (signal.SIGKILL, 2)])
-def test_a_stopped_study_goes_on_inside_its_runs(
-    number: signal.Signals, jobs: int, cli: CommandLine, digits: ImageData
-) -> None:
-    # 40 epochs of 8 steps are a second or more: long enough to be met in the middle.
-    options = ("--dataset", "digits", "--epochs", "40", "--device", "cpu", "--threads", str(jobs), "--jobs", str(jobs))
-    command = [sys.executable, "-m", "lenet_edge", "compare", "lenet5", "--seeds", "2", *options]
-    process = subprocess.Popen(command, cwd=cli.folder, env=_environment(), stderr=subprocess.PIPE, text=True)
-    checkpoint = cli.folder / "studies" / "digits" / "runs" / "lenet5-digits-seed0" / "checkpoint.safetensors"
-    _wait_for(lambda: _epochs(checkpoint.parent) >= 2)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_study_goes_on_inside_its_runs(number: signal.Signals, cli: CommandLine) -> None:
+    process, checkpoint = begun_in_two_processes(cli.folder)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=180)
     assert "Traceback" not in stderr
@@ -222,12 +208,55 @@ def test_a_stopped_study_goes_on_inside_its_runs(
     assert 2 <= _epochs(checkpoint.parent) < 40
     assert checkpoint.is_file()
 
-    went_on = compare(cli, "lenet5", "--seeds", "1", options=(*options[:-3], "1"))
+    went_on = compare(cli, "lenet5", "--seeds", "1", options=(*LONG[:-3], "1"))
     assert not went_on["runs"][0]["reused"]
     assert went_on["runs"][0]["run"] == checkpoint.parent.name
-    compare(cli, "lenet5", "--seeds", "1", "--out", "straight", options=(*options[:-3], "1"))
+    compare(cli, "lenet5", "--seeds", "1", "--out", "straight", options=(*LONG[:-3], "1"))
     straight = runs_of(cli.folder / "straight")
     assert {name: runs_of(cli.folder / "studies" / "digits")[name] for name in straight} == straight
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux lists a process's children")
+def test_a_second_signal_kills_what_does_not_stop(cli: CommandLine) -> None:
+    process, checkpoint = begun_in_two_processes(cli.folder)
+    children = _trainings_of(process.pid)
+    assert len(children) == 2
+    for child in children:
+        os.kill(child, signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr.strip().splitlines()[-1]) == (130, "lenet-edge: error: interrupted")
+    assert not _locked(checkpoint.parent)
+    assert checkpoint.is_file()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux lists a process's children")
+def test_a_killed_child_fails_its_run_alone(cli: CommandLine) -> None:
+    process, _ = begun_in_two_processes(cli.folder)
+    os.kill(_trainings_of(process.pid)[0], signal.SIGKILL)
+    _, stderr = process.communicate(timeout=180)
+    assert process.returncode == 1
+    assert "1 of 2 runs in studies/digits failed, lenet5 seed" in stderr
+    assert "its process ended before it" in stderr
+    runs = [Run(folder) for folder in sorted((cli.folder / "studies" / "digits" / "runs").iterdir())]
+    assert sorted(run.read().status for run in runs) == ["finished", "training"]
+
+
+def begun_in_two_processes(folder: Path) -> tuple["subprocess.Popen[str]", Path]:
+    """A study of two seeds in the midst of both trainings, and the first one's checkpoint."""
+    command = [sys.executable, "-m", "lenet_edge", "compare", "lenet5", "--seeds", "2", *LONG]
+    process = subprocess.Popen(command, cwd=folder, env=_environment(), stderr=subprocess.PIPE, text=True)
+    runs = [folder / "studies" / "digits" / "runs" / f"lenet5-digits-seed{seed}" for seed in (0, 1)]
+    _wait_for(lambda: all(_epochs(run) >= 2 for run in runs))
+    return process, runs[0] / "checkpoint.safetensors"
+
+
+def _trainings_of(process: int) -> list[int]:
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def _environment() -> dict[str, str]:

@@ -1,0 +1,153 @@
+"""Trainings side by side in processes of this machine: an executor of one process each.
+
+One process each, so that one that dies (killed, out of memory) takes no other training with it. All of them wait on a
+pipe, the lifeline: when this process closes it, they stop at their next batch; when this process is gone, they end.
+"""
+
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import connection
+from pathlib import Path
+
+from lenet_edge.data.datasets import load_dataset
+from lenet_edge.runs.run import Run
+from lenet_edge.studies.member_training import Source, train_member
+from lenet_edge.studies.progress import StudyProgress
+from lenet_edge.studies.studies import Member
+from lenet_edge.training.console_watcher import SignalWatcher
+from lenet_edge.training.watcher import Progress, TrainingStopped, Watcher
+
+LOOK_SECONDS = 0.1  # between looks at the progress of the children
+
+
+def side_by_side(members: Sequence[Member], source: Source, display: StudyProgress, *, jobs: int) -> None:
+    """Train the members in at most so many processes at a time. Raises TrainingStopped; a second signal kills them."""
+    with SignalWatcher() as signals:
+        pool = _Pool(source, display)
+        try:
+            pool.train(members, jobs, signals)
+        finally:
+            pool.end()
+
+
+class _Pool:
+    """The processes, and the pipes to them."""
+
+    def __init__(self, source: Source, display: StudyProgress) -> None:
+        self._source, self._display = (source.dataset, source.data_dir), display
+        self._context = multiprocessing.get_context("spawn")
+        self._updates, self._sender = self._context.Pipe(duplex=False)
+        self._lifeline, self._holder = self._context.Pipe(duplex=False)
+        self._executors: list[ProcessPoolExecutor] = []
+
+    def train(self, members: Sequence[Member], jobs: int, signals: SignalWatcher) -> None:
+        """Train the members and tell the display."""
+        waiting = deque(enumerate(members))
+        idle = [self._executor() for _ in range(min(jobs, len(members)))]
+        busy: dict[Future[str | None], tuple[Member, ProcessPoolExecutor]] = {}
+        while waiting or busy:
+            while waiting and idle:
+                number, member = waiting.popleft()
+                with _signals_kept_here():
+                    future = idle[-1].submit(_train_here, number, member.run.folder, *self._source)
+                busy[future] = member, idle.pop()
+            done, _ = wait(busy, LOOK_SECONDS, FIRST_COMPLETED)
+            if (caught := signals.stop_signal()) is not None:
+                raise TrainingStopped("stopped", caught)
+            while self._updates.poll():
+                number, now = self._updates.recv()
+                self._display.running(members[number], now)
+            for future in done:
+                member, executor = busy.pop(future)
+                reason = _reason(future)
+                idle.append(self._executor() if isinstance(future.exception(), BrokenProcessPool) else executor)
+                self._display.ended(member, reason)
+
+    def _executor(self) -> ProcessPoolExecutor:
+        executor = ProcessPoolExecutor(1, self._context, _begin, (self._sender, self._lifeline))
+        self._executors.append(executor)
+        return executor
+
+    def end(self) -> None:
+        """Stop what still trains; raise KeyboardInterrupt where a signal comes before that has stopped."""
+        self._holder.close()
+        try:
+            for executor in self._executors:
+                executor.shutdown(cancel_futures=True)
+        except KeyboardInterrupt:
+            for child in multiprocessing.active_children():
+                child.kill()
+            raise
+
+
+def _reason(future: Future[str | None]) -> str | None:
+    error = future.exception()
+    if isinstance(error, BrokenProcessPool):
+        return "its process ended before it: it was killed, or could not start"
+    return future.result() if error is None else repr(error)
+
+
+@contextmanager
+def _signals_kept_here() -> Iterator[None]:
+    """Children begun meanwhile leave to this process the signals that a terminal, or `timeout`, sends to all."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where `_begin` sees to Ctrl-C
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _ChildWatcher(Watcher):
+    """Tells the parent by the pipe that all children share: a message is one write, too short to be torn."""
+
+    def __init__(self, sender: "connection.Connection[tuple[int, Progress], None]") -> None:
+        self._sender = sender
+        self._signal: int | None = None
+        self.number = 0  # of the member in training
+
+    def progress(self, now: Progress) -> None:
+        self._sender.send((self.number, now))
+
+    def stop_signal(self) -> int | None:
+        return self._signal
+
+    def attend(self, lifeline: "connection.Connection[None, None]") -> None:
+        """Wait until the parent closes the lifeline or is gone."""
+        connection.wait([lifeline])
+        self._signal = signal.SIGTERM
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+
+def _begin(
+    sender: "connection.Connection[tuple[int, Progress], None]", lifeline: "connection.Connection[None, None]"
+) -> None:
+    global _watcher
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _watcher = _ChildWatcher(sender)
+    threading.Thread(target=_watcher.attend, args=(lifeline,), daemon=True).start()
+
+
+_watcher: _ChildWatcher
+_load = functools.cache(load_dataset)
+
+
+def _train_here(number: int, folder: Path, dataset: str, data_dir: Path | None) -> str | None:
+    _watcher.number = number
+    try:
+        return train_member(Run(folder), lambda: _load(dataset, data_dir), _watcher)
+    except TrainingStopped:
+        return "stopped"

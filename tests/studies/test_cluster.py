@@ -1,0 +1,161 @@
+"""Studies on a Dask cluster: a real scheduler and real workers on this machine."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command_line import CommandLine
+from dask_cluster import DaskCluster, dask_cluster, environment, finished_epochs, wait_for, weights_of
+from lenet_edge.data import datasets
+from lenet_edge.data.image_data import ImageData
+from lenet_edge.networks.recipes import RECIPES
+from lenet_edge.studies import cluster as client_side
+
+pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="distributed (extra `cluster`) is missing")
+DIGITS = ("--dataset", "digits", "--epochs", "3", "--device", "cpu", "--threads", "1")
+LONG = ("--dataset", "digits", "--epochs", "20", "--device", "cpu", "--threads", "1")
+# Every epoch is a task of its own.
+PROGRAM = "from lenet_edge.studies import cluster; cluster.TASK_SECONDS = 0; from lenet_edge.cli import main; main()"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    with dask_cluster(tmp_path_factory.mktemp("dask"), workers=2) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _a_task_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_side, "TASK_SECONDS", 0.0)
+
+
+def compare(cli: CommandLine, *arguments: str | Path) -> dict[str, Any]:
+    result = cli("compare", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
+
+
+def test_weights_are_those_of_one_process(
+    cli: CommandLine, cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare(cli, "lenet5", "study-dropout", "--seeds", "2", *DIGITS, "--out", "here")
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.address)
+    document = compare(cli, "lenet5", "study-dropout", "--seeds", "2", *DIGITS, "--out", "there")
+    assert weights_of(cli.folder / "there") == weights_of(cli.folder / "here")
+    assert len(weights_of(cli.folder / "there")) == 4
+    assert [row["epochs"] for row in document["runs"]] == [3] * 4
+    names = {folder.name: {path.name for path in folder.iterdir()} for folder in (cli.folder / "there/runs").iterdir()}
+    assert set(map(frozenset, names.values())) == {
+        frozenset(path.name for path in folder.iterdir()) for folder in (cli.folder / "here/runs").iterdir()
+    }
+    assert all(row["reused"] for row in compare(cli, "lenet5", "--seeds", "2", *DIGITS, "--out", "there")["runs"])
+
+
+def test_images_that_a_worker_lacks_are_sent(
+    cli: CommandLine, cluster: DaskCluster, digits: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = replace(digits, train_pixels=255 - digits.train_pixels, md5s={"digits": "others"})
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: here)
+    compare(cli, "lenet5", "--seeds", "2", *DIGITS, "--out", "here")
+    compare(cli, "lenet5", "--seeds", "2", *DIGITS, "--out", "there", "--scheduler", cluster.address)
+    assert weights_of(cli.folder / "there") == weights_of(cli.folder / "here")
+
+
+def test_a_failing_run_is_named_and_the_others_are_kept(
+    cli: CommandLine, cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RECIPES, "wild", replace(RECIPES["lenet5-classic"], name="wild", learning_rate=1e38))
+    result = cli("compare", "wild", "lenet5", "--seeds", "1", *DIGITS, "--scheduler", cluster.address)
+    assert result.exit_code == 1, result.output
+    last = result.stderr.strip().splitlines()[-1]
+    assert "1 of 2 runs in studies/digits failed, wild seed 0 because: the loss became nan in epoch 1" in last
+    assert list(weights_of(cli.folder / "studies/digits")) == ["lenet5-digits-seed0"]
+
+
+def test_workers_of_other_versions_are_refused_with_both(
+    cli: CommandLine, cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_for_worker(cluster)
+    versions = client_side.installed_versions(("lenet-edge", "torch"))
+    monkeypatch.setattr(client_side, "installed_versions", lambda _: {**versions, "torch": "1.0"})
+    message = cli.fails("compare", "lenet5", *DIGITS, "--scheduler", cluster.address)
+    assert f"has lenet-edge {versions['lenet-edge']} and torch {versions['torch']}" in message
+    assert f"this machine has lenet-edge {versions['lenet-edge']} and torch 1.0; install the same" in message
+    assert list(cli.folder.iterdir()) == []
+
+
+def test_a_study_goes_on_without_a_worker_that_was_killed(cli: CommandLine, cluster: DaskCluster) -> None:
+    process = begun(cli, cluster)
+    cluster.kill(cluster.workers[0])
+    _, stderr = process.communicate(timeout=300)
+    cluster.start_worker()
+    assert process.returncode == 0, stderr
+    compare(cli, "lenet5", "--seeds", "2", *LONG, "--out", "here")
+    assert weights_of(cli.folder / "studies/digits") == weights_of(cli.folder / "here")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_study_goes_on_inside_its_runs(
+    number: signal.Signals, cli: CommandLine, cluster: DaskCluster
+) -> None:
+    process = begun(cli, cluster)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert "Traceback" not in stderr
+    if number == signal.SIGINT:
+        assert process.returncode == 128 + number
+        assert stderr.strip().endswith(
+            "stopped; 0 of 2 runs in studies/digits are finished; the same command goes on"
+        ), stderr
+    runs = sorted((cli.folder / "studies/digits/runs").iterdir())
+    kept = [finished_epochs(run) for run in runs]
+    assert max(kept) < 20
+    went_on = compare(cli, "lenet5", "--seeds", "2", *LONG, "--scheduler", cluster.address)
+    assert not any(row["reused"] for row in went_on["runs"])
+    compare(cli, "lenet5", "--seeds", "2", *LONG, "--out", "here")
+    assert weights_of(cli.folder / "studies/digits") == weights_of(cli.folder / "here")
+
+
+def test_a_scheduler_that_is_not_there_is_named(cli: CommandLine) -> None:
+    message = cli.fails("compare", "lenet5", *DIGITS, "--scheduler", "tcp://127.0.0.1:1")
+    assert "no Dask scheduler answers at tcp://127.0.0.1:1" in message
+    assert message.endswith("start one with 'dask scheduler'")
+
+
+def test_without_distributed_the_extra_is_named(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    message = cli.fails("compare", "lenet5", *DIGITS, "--scheduler", "tcp://127.0.0.1:1")
+    assert message.endswith("--scheduler needs distributed: type pip install 'lenet-edge[cluster]'")
+
+
+def test_jobs_and_a_cluster_are_not_both_asked_for(cli: CommandLine) -> None:
+    result = cli("compare", "lenet5", *DIGITS, "--jobs", "2", "--scheduler", "tcp://127.0.0.1:1")
+    assert result.exit_code == 2
+    assert "--jobs is for this machine" in result.stderr
+
+
+def begun(cli: CommandLine, cluster: DaskCluster) -> "subprocess.Popen[str]":
+    """A study of two seeds, in the midst of both trainings."""
+    words = ["compare", "lenet5", "--seeds", "2", *LONG, "--scheduler", cluster.address]
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *words], cwd=cli.folder, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    runs = [cli.folder / "studies" / "digits" / "runs" / f"lenet5-digits-seed{seed}" for seed in (0, 1)]
+    wait_for(lambda: all(finished_epochs(run) >= 2 for run in runs) or process.poll() is not None)
+    return process
+
+
+def wait_for_worker(cluster: DaskCluster) -> None:
+    from distributed import Client
+
+    with Client(cluster.address) as client:
+        client.wait_for_workers(1)
