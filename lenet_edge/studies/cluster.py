@@ -111,7 +111,8 @@ class _Tasks:
             except queue.Empty:
                 continue
             if isinstance(event, Progress):
-                self._display.running(self._members[number], event)
+                if number in self._futures:  # news of a task may come after its end
+                    self._display.running(self._members[number], event)
             elif self._futures.get(number) is event:
                 self._take(number, event)
 
@@ -147,7 +148,7 @@ class _Tasks:
             self._resume(number, future)
         elif future.status == "error":
             error = future.exception()
-            self._end(number, f"{type(error).__name__}: {error}")
+            self._end(number, f"{type(error).__name__}: {' '.join(str(error).split())}")
         else:
             try:
                 answer: Answer = future.result(timeout=LOOK_SECONDS)
