@@ -148,7 +148,10 @@ def test_workers_stop_in_mid_epoch_when_nobody_waits_any_more(cli: CommandLine, 
 
 
 def test_a_scheduler_that_is_not_there_is_named(cli: CommandLine) -> None:
-    message = cli.fails("compare", "lenet5", *DIGITS, "--scheduler", "tcp://127.0.0.1:1")
+    import dask
+
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        message = cli.fails("compare", "lenet5", *DIGITS, "--scheduler", "tcp://127.0.0.1:1")
     assert "no Dask scheduler answers at tcp://127.0.0.1:1" in message
     assert message.endswith("start one with 'dask scheduler'")
 
