@@ -13,7 +13,7 @@ import numpy as np
 from lenet_edge import console
 from lenet_edge.artefacts.import_candidates import Said, candidates, chains_in, likeliest, of_recipe
 from lenet_edge.artefacts.imported_run import write_imported
-from lenet_edge.artefacts.variant_search import Chains, Finding, search
+from lenet_edge.artefacts.variant_search import Chains, Finding, Scored, search
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks import measured
 from lenet_edge.networks.imported import as_imported
@@ -128,18 +128,24 @@ def _advice(chains: Chains, data: ImageData, recipe: Recipe | None, said: Said, 
 
 def _check_is_clear(path: Path, finding: Finding) -> None:
     """Raise UnclearWeightsError where another net, which an option would name, does as well and answers otherwise."""
-    mine = finding.best.variant.parts
-    open_parts = {
-        name: list(dict.fromkeys(item.variant.parts.get(name, "") for item in (finding.best, *finding.rivals)))
-        for name in OPTIONS
-    }
-    open_parts = {name: texts for name, texts in open_parts.items() if len(texts) > 1 and mine.get(name)}
+    rivals: list[Scored] = []
+    for item in sorted(finding.rivals, key=lambda item: len(_to_ask(finding.best, item))):
+        if not any(item.answers_like(other) for other in rivals):  # else it asks no more than that one does
+            rivals.append(item)
+    open_parts = list(dict.fromkeys(name for item in rivals for name in _to_ask(finding.best, item)))
     if open_parts:
-        choices = "; ".join(" or ".join(text for text in texts if text) for texts in open_parts.values())
+        nets = [item.variant.parts for item in (finding.best, *rivals)]
+        choices = "; ".join(" or ".join(dict.fromkeys(net[name] for net in nets)) for name in open_parts)
         raise UnclearWeightsError(
-            f"{path}: {1 + len(finding.rivals)} nets fit these weights and cannot be told apart on {finding.images:,} "
-            f"training images ({console.percent(finding.best.accuracy)}); say which is theirs: {choices}"
+            f"{path}: {len(nets)} nets fit these weights and cannot be told apart on {finding.images:,} training "
+            f"images ({console.percent(finding.best.accuracy)}); say which is theirs: {choices}"
         )
+
+
+def _to_ask(best: Scored, rival: Scored) -> list[str]:
+    """The options that would tell a rival from the best."""
+    mine, theirs = best.variant.parts, rival.variant.parts
+    return [name for name in OPTIONS if name in mine and name in theirs and mine[name] != theirs[name]]
 
 
 def _say(finding: Finding) -> None:

@@ -3,8 +3,9 @@
 A net in the wrong order, with the wrong activation or fed otherwise than in its training, recognises less. What comes
 out best is taken where it is clear: where every other variant recognises fewer images (McNemar's exact test on the same
 images), or recognises as many with a higher loss (cross entropy at each variant's best temperature, which takes out how
-sure a net is of itself; four standard errors), or answers alike anyway. A best that needs several unusual things at
-once is not clear while a more usual one comes near.
+sure a net is of itself; four standard errors), or answers alike anyway, also where the images are moved and dimmed: a
+net that has learned its training images by heart gives them their classes however they are fed. A best that needs
+several unusual things at once is not clear while a more usual one comes near.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,22 +31,32 @@ TEMPERATURES = tuple(2 ** (step / 8) for step in range(-20, 21))  # by which log
 P_WORSE = 0.001  # McNemar's p below which a variant is worse
 SURE = 4.0  # standard errors of the mean loss
 ALIKE = 0.998  # share of images with the same answer from which two variants are one
+MOVED = 500  # images that are answered moved and dimmed too
+ALIKE_MOVED = 0.98  # share of those; their answers are less sure
 DOUBTFUL = 3  # unusual things at once (`Variant.unlikeliness`) that accuracy alone does not settle
 NEAR = 0.05  # of accuracy: a likelier variant this close is asked about then; nets that trained little do such things
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A variant on training images: the class it gave each, whether that was right, and its loss in nats."""
+    """A variant on training images: the class it gave each, whether that was right, and its loss in nats.
+
+    `ask_moved` gives the class of each where the image is moved and dimmed.
+    """
 
     variant: Variant
     answers: NDArray[np.int64]
     right: NDArray[np.bool_]
     losses: NDArray[np.float64]
+    ask_moved: Callable[[], NDArray[np.int64]]
 
     @cached_property
     def accuracy(self) -> float:
         return float(self.right.mean())
+
+    @cached_property
+    def moved(self) -> NDArray[np.int64]:
+        return self.ask_moved()
 
     @cached_property
     def loss(self) -> float:
@@ -63,8 +74,10 @@ class Scored:
         return bool(float(differences.mean()) > SURE * error)
 
     def answers_like(self, other: "Scored") -> bool:
-        """Whether it gives the same class to nearly all images."""
-        return float((self.answers == other.answers).mean()) >= ALIKE
+        """Whether it gives the same class to nearly all images, as they are and moved and dimmed."""
+        if float((self.answers == other.answers).mean()) < ALIKE:
+            return False
+        return float((self.moved == other.moved).mean()) >= ALIKE_MOVED
 
 
 @dataclass(frozen=True)
@@ -146,29 +159,42 @@ def measure_on(data: ImageData, chains: Chains) -> Callable[[Variant, int], Scor
     order = np.random.default_rng(0).permutation(len(data.train_labels))
     fed: dict[tuple[object, ...], torch.Tensor] = {}
 
-    def images_for(variant: Variant, count: int) -> torch.Tensor:
+    def images_for(variant: Variant, count: int, *, moved: bool) -> torch.Tensor:
         norm = variant.normalisation
-        key = (variant.padding, norm.mean, norm.std, count)
+        key = (variant.padding, norm.mean, norm.std, count, moved)
         if key not in fed:
             if len(fed) > 32:
                 fed.clear()
             height, width = data.train_pixels.shape[2:]
             spec = ModelSpec(data.labels, height, width, norm.mean, norm.std, variant.padding)
-            fed[key] = torch.from_numpy(normalise(data.train_pixels[order[:count]], spec))
+            pixels = data.train_pixels[order[:count]]
+            fed[key] = torch.from_numpy(normalise(_moved_and_dimmed(pixels) if moved else pixels, spec))
         return fed[key]
 
     def measure(variant: Variant, count: int) -> Scored:
         labels = data.train_labels[order[:count]]
         net = build(variant, chains[variant.key])
-        with torch.inference_mode():
-            images = images_for(variant, count)
-            parts = [images[start : start + 500] for start in range(0, len(images), 500)]
-            logits = torch.cat([net(part) for part in parts]).double()
-            losses = losses_of(logits, torch.tensor(labels))
+
+        def logits_of(images: torch.Tensor) -> torch.Tensor:
+            with torch.inference_mode():
+                return torch.cat([net(images[start : start + 500]) for start in range(0, len(images), 500)])
+
+        def ask_moved() -> NDArray[np.int64]:
+            return logits_of(images_for(variant, min(count, MOVED), moved=True)).argmax(1).numpy()
+
+        logits = logits_of(images_for(variant, count, moved=False)).double()
         answers = logits.argmax(1).numpy()
-        return Scored(variant, answers, answers == labels, losses)
+        return Scored(variant, answers, answers == labels, losses_of(logits, torch.tensor(labels)), ask_moved)
 
     return measure
+
+
+def _moved_and_dimmed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images, [n, channels, height, width], moved down and to the right by a tenth of their side, half as bright."""
+    step = pixels.shape[2] // 10
+    return np.pad(
+        pixels[..., : pixels.shape[2] - step, : pixels.shape[3] - step] // 2, ((0, 0),) * 2 + ((step, 0),) * 2
+    )
 
 
 def losses_of(logits: torch.Tensor, labels: torch.Tensor) -> NDArray[np.float64]:
