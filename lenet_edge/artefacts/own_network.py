@@ -1,23 +1,23 @@
 """From a program's network and its weights to a run, which exports and verifies like any other."""
 
-import io
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from lenet_edge import console
 from lenet_edge.artefacts.imported_run import write_imported
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.models import build_model, deployed_parameters
 from lenet_edge.networks.recipes import Recipe
+from lenet_edge.networks.tensor_files import Tensors, read_tensors
+from lenet_edge.networks.weights import check_values
 from lenet_edge.runs.record import fitted_to, spec_for
 from lenet_edge.runs.run import Run
 from lenet_edge_runtime.errors import WeightsError
-from lenet_edge_runtime.reading import read_bytes
 
-PLACES = ("layers.own.", "layers.own.net.")  # of the program's network: as it is, or without its softmax
+PLACES = ("layers.own.net.", "layers.own.")  # of the program's network: without its softmax, or as it is
 
 
 def run_of(
@@ -49,35 +49,58 @@ def run_of(
 
 
 def load_weights(path: Path, net: nn.Module) -> None:
-    """Load a state_dict of the program's network, by its own names."""
-    found = _state_dict(path)
+    """Load tensors of the program's network by its own names, wherever in a file of weights they lie.
+
+    Whatever stands before all of the names, as DataParallel's `module.` or Lightning's `model.`, is no part of them.
+    """
+    file = read_tensors(path)
+    if file.remark:
+        console.say(file.remark)
     own = net.state_dict()
-    before = next((place for place in PLACES if any(place + key in own for key in found)), PLACES[0])
-    prefix = {key: before + key if before + key in own else "" for key in found}
-    missing = [name for name in own if name not in prefix.values() and not name.endswith("num_batches_tracked")]
-    extra = [key for key, name in prefix.items() if not name or own[name].shape != found[key].shape]
-    if missing or extra:
-        what = f"{extra[0]!r} has no place in it" if extra else f"it lacks {missing[0]!r}"
-        raise WeightsError(f"{path} is no state_dict of this network: {what}; give the weights of this program")
-    net.load_state_dict({name: found[key] for key, name in prefix.items()}, strict=False)
+    place = next(place for place in PLACES if all(key.startswith(place) for key in own))
+    wanted = {key.removeprefix(place): value for key, value in own.items()}
+    found: dict[str, Tensors] = {}
+    reasons = []
+    for key, table in sorted(file.tables.items(), key=lambda item: len(item[1])):  # what wraps others comes last
+        try:
+            named = _named(table, wanted, path)
+        except WeightsError as error:
+            reasons.append(error)
+            continue
+        if not any(all(value is other.get(name) for name, value in named.items()) for other in found.values()):
+            found[key] = named
+    if not found:
+        raise reasons[-1]
+    key, tensors = next(iter(found.items()))
+    if len(found) > 1:
+        console.say(f"of the tables in the file that fit ({', '.join(map(repr, found))}) {key!r} is taken")
+    check_values({name: value for name, value in tensors.items() if wanted[name].is_floating_point()}, path)
+    net.load_state_dict({place + name: value for name, value in tensors.items()}, strict=False)
 
 
-def _state_dict(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load
-
-    try:
-        content: Any = (
-            load(read_bytes(path))
-            if path.suffix == ".safetensors"
-            else torch.load(io.BytesIO(read_bytes(path)), map_location="cpu", weights_only=True)
+def _named(table: Tensors, wanted: Mapping[str, Tensor], path: Path) -> Tensors:
+    """The network's tensors in a table, by the network's names; raises WeightsError that says what does not fit."""
+    reasons = []
+    for prefix in _prefixes(table, wanted):
+        named = {key.removeprefix(prefix): value for key, value in table.items() if key.startswith(prefix)}
+        missing = [name for name in wanted if name not in named and not name.endswith("num_batches_tracked")]
+        extra = [name for name in named if name not in wanted]
+        other = [name for name in named if name in wanted and named[name].shape != wanted[name].shape]
+        if not missing and not extra and not other:
+            return named
+        reasons.append(
+            f"{prefix + extra[0]!r} has no place in it"
+            if extra
+            else f"it lacks {missing[0]!r}"
+            if missing
+            else f"{other[0]!r} is {list(named[other[0]].shape)}, and the network's {list(wanted[other[0]].shape)}"
         )
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error.strerror}): give the path of a state_dict") from None
-    except Exception as error:  # of damaged bytes torch's reader raises whatever the part that met them raises
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise WeightsError(f"{path} is no state_dict ({reason}); save model.state_dict()") from None
-    for key in ("state_dict", "model_state_dict", "model"):
-        content = content[key] if isinstance(content, dict) and isinstance(content.get(key), dict) else content
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise WeightsError(f"{path} is not a state_dict (names and tensors); save model.state_dict()")
-    return content
+    raise WeightsError(f"{path} is no state_dict of this network: {reasons[-1]}; give the weights of this program")
+
+
+def _prefixes(table: Tensors, wanted: Mapping[str, Tensor]) -> Iterator[str]:
+    """What may stand before every name: nothing, or whatever stands before the longest."""
+    yield ""
+    longest = max((name for name in wanted if not name.endswith("num_batches_tracked")), key=len, default="")
+    if longest:
+        yield from (key.removesuffix(longest) for key in table if key.endswith("." + longest))
