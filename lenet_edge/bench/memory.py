@@ -39,7 +39,9 @@ def measure_memory(model: Path | Run, shape: tuple[int, ...], threads: int) -> M
     if resident_bytes() is None:
         return None
     path, kind = (model.folder, "run") if isinstance(model, Run) else (model, "file")
-    request = json.dumps({"path": str(path), "kind": kind, "shape": shape, "threads": threads})
+    request = json.dumps(
+        {"path": str(path), "kind": kind, "shape": shape, "threads": threads, "programs": _programs(kind)}
+    )
     child = subprocess.run(
         [sys.executable, "-P", "-m", "lenet_edge.bench.memory"],
         input=request, capture_output=True, text=True, check=False, env=child_environment(),
@@ -56,7 +58,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     path, threads = Path(request["path"]), request["threads"]
     images = np.zeros(request["shape"], np.uint8)
-    _import_backend(request["kind"], path)
+    _import_backend(request["kind"], path, request["programs"])
     resident = [resident_bytes()]
     if request["kind"] == "run":
         from lenet_edge.runs.reference import run_model
@@ -71,7 +73,16 @@ def main() -> None:
     sys.stdout.write(json.dumps(resident))
 
 
-def _import_backend(kind: str, path: Path) -> None:
+def _programs(kind: str) -> list[str]:
+    """The programs of the user's own networks that were named to this process."""
+    if kind != "run":
+        return []
+    from lenet_edge.networks.own import given  # imports torch
+
+    return given()
+
+
+def _import_backend(kind: str, path: Path, programs: list[str]) -> None:
     """Import what runs the model, so that it does not count as the model's."""
     if kind == "file" and format_of(path).backend == "onnxruntime":
         import onnxruntime  # noqa: F401
@@ -79,6 +90,11 @@ def _import_backend(kind: str, path: Path) -> None:
         import ai_edge_litert.interpreter  # noqa: F401
     elif kind == "run" or format_of(path).backend in ("torchscript", "pytorch"):
         import lenet_edge.runs.reference  # noqa: F401
+    if programs:
+        from lenet_edge.networks.own import give
+
+        for argument in programs:
+            give(argument)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from lenet_edge_runtime.errors import LenetEdgeError
 from lenet_edge_runtime.reading import real_path
 
 _given: dict[str, Callable[[], Any]] = {}  # by the name that records have
+_arguments: dict[str, None] = {}  # of `give`, for a child process
 
 
 class OwnNetworkError(LenetEdgeError):
@@ -42,7 +43,13 @@ def give(argument: str) -> str:
         raise OwnNetworkError(f"--net {argument}: {type(error).__name__}: {error}") from None
     name = f"{Path(place).name if place.endswith('.py') else place}:{attribute}"
     _given[name] = found
+    _arguments[argument] = None
     return name
+
+
+def given() -> list[str]:
+    """What the command line named, for a child process in the same folder to `give` again."""
+    return list(_arguments)
 
 
 def build(config: OwnNetConfig) -> nn.Module:

@@ -4,12 +4,14 @@ import json
 import re
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
 import torch
 
 from command_line import CommandLine
+from lenet_edge.cli import app
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "own-network.md"
 PROGRAMS = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.S)
@@ -18,6 +20,7 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8
 @pytest.fixture
 def program(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("lenet_edge.networks.own._given", {})
+    monkeypatch.setattr("lenet_edge.networks.own._arguments", {})
     (cli.folder / "mynet.py").write_text(PROGRAMS[0], encoding="utf-8")
     return cli.folder / "mynet.py"
 
@@ -34,16 +37,27 @@ def test_own_network_is_trained_exported_and_verified(program: Path, cli: Comman
     assert str(cli.folder) not in record
 
 
-def test_run_that_names_a_program_does_not_import_it(
+FEW = {"bench": ("--rounds", "2", "--calls", "2"), "report": ("--rounds", "2", "--calls", "2")}
+
+
+def test_every_command_takes_the_run_with_its_program_and_none_imports_it_without(
     program: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cli("export", "--net", "mynet.py:Net", "--dataset", "digits", "--format", "onnx").exit_code in (0, 3)
+    taking = [command.name for command in app.registered_commands if "net" in signature(command.callback).parameters]
+    assert set(taking) == {"train", "export", "verify", "evaluate", "bench", "report"}
+    named = ("--net", "mynet.py:Net")
+    assert cli("export", *named, "--dataset", "digits", "--format", "onnx", "--max-drop", "100").exit_code == 0
+    asking = [command for command in taking if command != "train"]
+    for command in asking:
+        result = cli(command, *named, *FEW.get(command, ()), *(("--max-drop", "100") if "ver" in command else ()))
+        assert result.exit_code in (0, 3), result.output  # 3: nobody trained it
+        assert "lenet-edge: error" not in result.output
+    assert cli("evaluate", "runs/Net-digits-imported-1/export/Net-digits.onnx").exit_code == 0
     monkeypatch.setattr("lenet_edge.networks.own._given", {})
     program.write_text("raise SystemExit('it was run')", encoding="utf-8")
-    for command in ("export", "verify", "evaluate"):
-        result = cli(command)
-        assert result.exit_code == 1
-        assert "is not run unasked: name it by --net mynet.py:Net if you trust it" in result.stderr
+    for command in asking:
+        message = cli.fails(command)
+        assert "is not run unasked: name it by --net mynet.py:Net if you trust it" in message
 
 
 def test_weights_of_another_network_are_refused(program: Path, cli: CommandLine) -> None:
