@@ -28,22 +28,10 @@ from lenet_edge.commands import (
 )
 from lenet_edge_exporters.leftovers import scratch
 from lenet_edge_runtime.errors import LenetEdgeError
+from lenet_edge_runtime.extras import EXTRAS
 from lenet_edge_runtime.printable import printable
 
 UsageError: Any = typer.BadParameter.__bases__[0]  # which Typer does not give by a name of its own
-
-# Packages of the `train` extra, as they are imported.
-TRAIN_PACKAGES = {
-    "filelock",
-    "matplotlib",
-    "onnx",
-    "onnxscript",
-    "safetensors",
-    "scipy",
-    "sklearn",
-    "torch",
-    "torchvision",
-}
 
 
 class ErrorDoor(TyperGroup):
@@ -63,7 +51,7 @@ class ErrorDoor(TyperGroup):
             _fail(str(error), error.exit_code)
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
-            if package not in TRAIN_PACKAGES:
+            if package not in EXTRAS["train"]:
                 raise
             _fail(
                 f"this command needs {package}, which is not installed; type: pip install 'lenet-edge[train]'",

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters import atomic, c, int8, onnx, ort, own_files, pt2, tflite, torchscript
-from lenet_edge_exporters.c import folder, stated, wasm
+from lenet_edge_exporters.c import folder, stated, toolchain, wasm
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel, Measurement
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.near_names import did_you_mean
 from lenet_edge_runtime.reading import read_bytes
+from lenet_edge_runtime.tflite_file import schema
 
 Content = bytes | Mapping[str, bytes]  # of a file, or of the files of a folder by their names
 Seal = Callable[[bytes, ExportJob, LoadedModel, Mapping[str, Any] | None], bytes]
@@ -44,6 +45,7 @@ class Format:
     carries_code: bool = False  # opening the file may run whatever its maker wrote into it
     check: Callable[[Path], None] | None = None  # of a folder: what it says of itself, before anything of it runs
     files: tuple[str, ...] = ()  # names of a folder's files; whatever else lies in it is its user's
+    needs: Callable[[], object] | None = None  # raises LenetEdgeError where what makes or runs the file is missing
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,17 @@ FORMATS = {
         Format(
             "tflite", ".tflite", "TFLite, static int8, for LiteRT, TensorFlow Lite Micro and NPUs", "litert",
             tflite.export, tflite.load, min_agreement=0.97, max_difference=None, seal=tflite.seal,
+            needs=schema,
         ),
         Format(
             "c", "-c", "a folder of C99 for microcontrollers and native apps, int8's answers bit for bit", "c",
             c.export, c.load, min_agreement=0.97, max_difference=None, footprint=c.footprint,
-            carries_code=True, check=stated.check_c, files=folder.TEMPLATES,
+            carries_code=True, check=stated.check_c, files=folder.TEMPLATES, needs=toolchain.find_compiler,
         ),
         Format(
             "wasm", "-wasm", "the same C as WebAssembly for browsers and Node, with its loader", "node",
             wasm.export, wasm.load, min_agreement=0.97, max_difference=None, seal_folder=wasm.seal,
-            carries_code=True, check=stated.check_wasm, files=wasm.FILES,
+            carries_code=True, check=stated.check_wasm, files=wasm.FILES, needs=wasm.check_tools,
         ),
     )
 }  # fmt: skip
@@ -233,6 +236,13 @@ def checked_names(names: Sequence[str]) -> list[str]:
         if name not in FORMATS:
             raise ValueError(f"no format is called {name!r}; {did_you_mean(name, FORMATS)}choose {', '.join(FORMATS)}")
     return list(dict.fromkeys(names))
+
+
+def check_tools(names: Sequence[str]) -> None:
+    """Raise LenetEdgeError where a package or a tool that one of these formats needs is missing."""
+    for needs in (FORMATS[name].needs for name in names):
+        if needs:
+            needs()
 
 
 def format_of(path: Path) -> Format:

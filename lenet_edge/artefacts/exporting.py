@@ -19,6 +19,7 @@ from lenet_edge_exporters import ExportJob, export, formats, manifest
 from lenet_edge_exporters.export_job import DEFAULT_OPSET, Int8Options, LoadedModel, LogitType, Measurement
 from lenet_edge_exporters.formats import Artifact
 from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.extras import require
 from lenet_edge_runtime.sessions import sha256_of
 from lenet_edge_runtime.spec import InputType
 
@@ -69,6 +70,9 @@ def export_run(
     record, data = opened.record, opened.data
     if record.is_foreign:
         check_foreign_formats(format_names)
+    formats.check_tools(format_names)
+    if bill:
+        require("sbom", "a bill of materials")
     plan = int8 or Int8Plan()
     job = replace(export_job(opened, opset, plan), input=input_type, tflite_logits=tflite_logits)
     undamaged = opened.float_model.logits(data.test_pixels)

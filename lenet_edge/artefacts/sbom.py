@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lenet_edge.runs.record import RunRecord
 from lenet_edge_exporters import Artifact, atomic
-from lenet_edge_runtime.errors import MissingExtraError
+from lenet_edge_runtime.extras import require
 
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component
@@ -28,17 +28,9 @@ def write(path: Path, record: RunRecord, artifacts: Sequence[Artifact], weights_
     return path
 
 
-def check_installed() -> None:
-    """Raise MissingExtraError where the package is not installed, before minutes are spent."""
-    try:
-        import cyclonedx  # noqa: F401
-    except ModuleNotFoundError:
-        raise MissingExtraError("--sbom needs cyclonedx: type pip install 'lenet-edge[sbom]'") from None
-
-
 def render(record: RunRecord, artifacts: Sequence[Artifact], weights_sha256: str) -> str:
     """The bill's JSON, the same for the same run and files."""
-    check_installed()
+    require("sbom", "--sbom")
     from cyclonedx.model.bom import Bom
     from cyclonedx.output.json import JsonV1Dot6
 

@@ -11,6 +11,7 @@ import typer
 from lenet_edge import console
 from lenet_edge.networks.recipes import find_recipe
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
+from lenet_edge_runtime.extras import require
 
 NAME = "compare"
 
@@ -51,6 +52,7 @@ def run(
 
     Example: lenet-edge compare lenet5 lenet5-classic --dataset fashion-mnist --seeds 5 --jobs 2
     """
+    require("train", "this command")
     import torch
 
     from lenet_edge.data.datasets import load_dataset

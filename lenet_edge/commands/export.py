@@ -60,7 +60,9 @@ from lenet_edge_exporters.export_job import (
     CALIBRATION_IMAGES,
     DEFAULT_OPSET,
 )
+from lenet_edge_exporters.formats import check_tools
 from lenet_edge_exporters.opening import check_trust
+from lenet_edge_runtime.extras import require
 from lenet_edge_runtime.pretrained_files import pretrained_name
 
 NAME = "export"
@@ -120,7 +122,11 @@ def run(
     names = chosen_formats(
         formats or (["onnx"] if foreign else None), (["int8"] if int8 else []) + ([shown.format] if web else [])
     )
-    # All that can be wrong on the command line is found before weights become a run.
+    # All that can be wrong on the command line, or is missing here, is found before weights become a run.
+    require("train", "this command")
+    check_tools(names)
+    if sbom:
+        require("sbom", "--sbom")
     plan = int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
     if foreign:
         check_foreign_options(run, names, dataset, model or net or activation or pooling or padding or not check)
@@ -133,10 +139,7 @@ def run(
         said = weights_said(run, model, dataset, mean, std, activation, pooling, padding, check, accept_accuracy)
         source = partial(run_to_export, run, said, model, dataset, data_dir)
     from lenet_edge.artefacts.exporting import export_run
-    from lenet_edge.artefacts.sbom import check_installed
 
-    if sbom:
-        check_installed()
     found = source()
     if out is None and run is not None and (name := pretrained_name(run)):
         out = Path(f"{name}-export")  # the package is no place for files

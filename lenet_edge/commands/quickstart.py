@@ -7,6 +7,7 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.options import JsonOption
+from lenet_edge_runtime.extras import require
 
 NAME = "quickstart"
 DATASET = "digits"
@@ -23,6 +24,7 @@ def run(
 
     Example: lenet-edge quickstart
     """
+    require("train", "this command")
     console.say("1/5  training LeNet-5 on 1,797 handwritten digits that scikit-learn carries")
     from lenet_edge.artefacts.exporting import export_run
     from lenet_edge.bench.measuring import BenchPlan, bench, describe_bench_host

@@ -19,6 +19,7 @@ from lenet_edge.options import (
     image_form,
 )
 from lenet_edge_runtime.errors import TrainingError
+from lenet_edge_runtime.extras import require
 
 NAME = "train"
 
@@ -76,6 +77,7 @@ def run(
 
     Example: lenet-edge train lenet5 --dataset fashion-mnist
     """
+    require("train", "this command")
     from lenet_edge.training import distributed
     from lenet_edge.training.follower import follow
 

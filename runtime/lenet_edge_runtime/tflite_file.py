@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from lenet_edge_runtime.errors import MissingExtraError, ModelFileError
+from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.extras import require
 
 IDENTIFIER = b"TFL3"
 
@@ -33,12 +34,9 @@ def is_tflite(content: bytes) -> bool:
 
 def schema() -> ModuleType:
     """The classes that LiteRT generates from TFLite's schema; MissingExtraError where LiteRT is not installed."""
-    try:
-        from ai_edge_litert import schema_py_generated
-    except ImportError:
-        raise MissingExtraError(
-            "a .tflite file needs LiteRT, which is not installed: pip install 'lenet-edge[litert]'"
-        ) from None
+    require("litert", "a .tflite file")
+    from ai_edge_litert import schema_py_generated
+
     found: ModuleType = schema_py_generated
     return found
 

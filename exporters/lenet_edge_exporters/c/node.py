@@ -29,6 +29,14 @@ writeFileSync(1, new Uint8Array(network.predict(new Uint8Array(readFileSync(0)))
 """
 
 
+def find_node() -> str:
+    """The path of Node.js; raises ModelFileError where there is none."""
+    found = shutil.which("node")
+    if found is None:
+        raise ModelFileError("found no Node.js to check the wasm export with; install Node.js 18 or newer")
+    return found
+
+
 def permission_of(node: str) -> str | None:
     """The option that keeps a script from files, processes and threads; None of a node that has none (before 20).
 
@@ -50,9 +58,7 @@ class NodeModel:
         self.metadata = metadata
         self._spec = ModelSpec.from_metadata(metadata)
         self._files = files
-        self._node = shutil.which("node")
-        if self._node is None:
-            raise ModelFileError("found no Node.js to check the wasm export with; install Node.js 18 or newer")
+        self._node = find_node()
         self._permission = permission_of(self._node)
         if confined and self._permission is None:
             raise ModelFileError("this node has no permission model to run others' code under; install Node.js 22")

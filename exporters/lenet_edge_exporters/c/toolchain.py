@@ -36,6 +36,18 @@ def find_compiler() -> list[str]:
     )
 
 
+def find_wasm_compiler() -> list[str]:
+    """The command that compiles C to WebAssembly: clang with lld, or the one inside the ziglang package."""
+    clang = shutil.which("clang")
+    if clang and shutil.which("wasm-ld"):
+        return [clang, "--target=wasm32"]
+    if importlib.util.find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-freestanding"]
+    raise CompilerError(
+        "found nothing that compiles C to WebAssembly (clang with lld, or ziglang); try: pip install ziglang"
+    )
+
+
 def compile_c(
     sources: Sequence[Path],
     output: Path,
@@ -57,19 +69,10 @@ def compile_c(
 
 
 def compile_wasm(folder: Path, output: Path) -> Path:
-    """Compile a folder's lenet.c and lenet_wasm.c to a WebAssembly module, with clang and lld or with ziglang."""
-    clang = shutil.which("clang")
-    if clang and shutil.which("wasm-ld"):
-        compiler = [clang, "--target=wasm32"]
-    elif importlib.util.find_spec("ziglang"):
-        compiler = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-freestanding"]
-    else:
-        raise CompilerError(
-            "found nothing that compiles C to WebAssembly (clang with lld, or ziglang); try: pip install ziglang"
-        )
+    """Compile a folder's lenet.c and lenet_wasm.c to a WebAssembly module."""
     options = ["-O2", "-msimd128", "-mbulk-memory", "-ffreestanding", "-nostdlib", "-isystem", str(folder)]
     linking = ["-Wl,--no-entry", "-Wl,--strip-all"]
-    return compile_c([folder / "lenet.c", folder / "lenet_wasm.c"], output, [*options, *linking], compiler)
+    return compile_c([folder / "lenet.c", folder / "lenet_wasm.c"], output, [*options, *linking], find_wasm_compiler())
 
 
 def loaded_bytes(content: bytes) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lenet_edge_exporters.c import folder, toolchain
-from lenet_edge_exporters.c.node import NodeModel
+from lenet_edge_exporters.c.node import NodeModel, find_node
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.errors import GateError, ModelFileError
@@ -60,6 +60,12 @@ def read(path: Path) -> tuple[dict[str, bytes], dict[str, str]]:
         return files, of_text(files[METADATA])
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{path} is no folder of the wasm export ({error})") from error
+
+
+def check_tools() -> None:
+    """Raise LenetEdgeError where nothing compiles to WebAssembly here, or nothing runs it."""
+    toolchain.find_wasm_compiler()
+    find_node()
 
 
 def load(path: Path, threads: int = 1, *, confined: bool = False) -> LoadedModel:
