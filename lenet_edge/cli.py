@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -29,6 +30,7 @@ from lenet_edge.commands import (
 from lenet_edge_exporters.leftovers import scratch
 from lenet_edge_runtime.errors import LenetEdgeError
 from lenet_edge_runtime.extras import EXTRAS
+from lenet_edge_runtime.near_names import did_you_mean
 from lenet_edge_runtime.printable import printable
 
 UsageError: Any = typer.BadParameter.__bases__[0]  # which Typer does not give by a name of its own
@@ -72,8 +74,14 @@ def _printable_usage_errors() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        error.message = printable(" ".join(error.message.split()))
+        error.message = printable(" ".join(error.message.split()) + _near_choice(error.message))
         raise
+
+
+def _near_choice(message: str) -> str:
+    """What was meant, where Typer says that a value is not one of an option's."""
+    found = re.search(r"'(.*)' is not one of ('.*')\.", message)
+    return " " + did_you_mean(found[1], re.findall("'(.*?)'", found[2])).rstrip() if found else ""
 
 
 def _fail(message: str, exit_code: int) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from lenet_edge import console
+from lenet_edge_runtime.near_names import did_you_mean
 
 if TYPE_CHECKING:
     from lenet_edge.data.image_data import ImageForm
     from lenet_edge_runtime.foreign_classifier import ForeignClassifier
 
+Choice = TypeVar("Choice", bound=str)
 MAX_SECONDS = 86_400.0  # a day: the limits of the child process are no infinite ones
 MAX_SEED = 2**64 - 1  # that torch takes
 
@@ -111,6 +113,16 @@ RunOption = Annotated[
     Path | None,
     typer.Option("--run", help="The run the files belong to; the latest finished one by default."),
 ]
+
+
+def one_of(choices: Iterable[Choice], given: str, option: str) -> Choice:
+    """The choice of this name; another one is a usage error, which names the near one."""
+    known = list(choices)
+    for choice in known:
+        if choice == given:
+            return choice
+    near = did_you_mean(given, known).rstrip()
+    raise typer.BadParameter(f"{option} is one of {', '.join(known)}, got {given!r}{'; ' + near if near else ''}")
 
 
 def image_form(

@@ -249,8 +249,9 @@ def format_of(path: Path) -> Format:
     """The format of a file by its name: the longest suffix of the table that it ends in."""
     rows = [row for row in FORMATS.values() if path.name.endswith(row.suffix)]
     if not rows:
-        known = ", ".join(row.suffix for row in FORMATS.values())
-        raise ModelFileError(f"{path} has no known ending; exported files end in {known}")
+        known = [row.suffix for row in FORMATS.values()]
+        near = did_you_mean(path.suffix, known)
+        raise ModelFileError(f"{path} has no known ending; {near}exported files end in {', '.join(known)}")
     return max(rows, key=lambda row: len(row.suffix))
 
 

@@ -10,6 +10,7 @@ from lenet_edge_exporters.guarded import GuardedModel
 from lenet_edge_runtime import metadata, proof
 from lenet_edge_runtime.classifier import SPEC_MARK
 from lenet_edge_runtime.errors import GateError, ModelFileError
+from lenet_edge_runtime.near_names import near_path
 from lenet_edge_runtime.sessions import read_model
 
 
@@ -22,7 +23,7 @@ def open_file(path: Path, threads: int = 1, *, verify: bool = True, trust: bool 
     format that is sealed and has no seal, and GateError for one that is not as its manifest or its seal says.
     """
     if not path.exists():
-        raise ModelFileError(f"{path} does not exist: give the path of an exported model")
+        raise ModelFileError(f"{path} does not exist: {near_path(path)}give the path of an exported model")
     row = format_of(path)
     if not path.is_dir():
         read_model(path)  # whatever opens it by its path meets a regular file

@@ -11,6 +11,7 @@ from lenet_edge_runtime import records
 from lenet_edge_runtime.errors import ResultsError
 from lenet_edge_runtime.host import HARDWARE, is_busy
 from lenet_edge_runtime.latency import Ratio, unpaired_ratio
+from lenet_edge_runtime.near_names import near_path
 from lenet_edge_runtime.reading import read_text
 
 SCHEMA = "lenet-edge bench 1"
@@ -40,7 +41,9 @@ class BenchResults:
             document = records.from_fields(_Document, records.parse(read_text(path)), extra=True)
             return cls(asdict(document.host), document.method, document.rows)
         except FileNotFoundError:
-            raise ResultsError(f"{path} does not exist: write one by 'lenet-edge bench --out {path}'") from None
+            raise ResultsError(
+                f"{path} does not exist: {near_path(path)}write one by 'lenet-edge bench --out {path}'"
+            ) from None
         except OSError as error:
             raise ResultsError(f"{path} cannot be read ({error.strerror}): give a file that --out wrote") from None
         except ValueError as error:

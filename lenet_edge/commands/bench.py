@@ -17,6 +17,7 @@ from lenet_edge.options import (
     ScaleOption,
     StdOption,
     TimeLimitOption,
+    one_of,
     open_foreign,
 )
 
@@ -67,8 +68,7 @@ def run(
     from lenet_edge.bench.measuring import APIS, BenchPlan, bench, bench_foreign, contenders, describe_bench_host
     from lenet_edge.bench.results import BenchResults
 
-    if api not in APIS:
-        raise typer.BadParameter(f"--api is one of {', '.join(APIS)}; got {api!r}")
+    call = one_of(APIS, api, "--api")
     if self_test and (compare or out or plot or labels):
         raise typer.BadParameter(
             "--self-test cannot be combined with --compare, --out, --plot and --labels: leave them out"
@@ -80,7 +80,7 @@ def run(
         import matplotlib  # noqa: F401
 
     host = describe_bench_host()  # before the load of this very measurement
-    plan = BenchPlan(rounds=rounds, calls=calls, api=api, memory=memory and not labels)
+    plan = BenchPlan(rounds=rounds, calls=calls, api=call, memory=memory and not labels)
     if foreign := open_foreign(files or [], labels, mean, std, time_limit, scale):
         rows = bench_foreign(foreign, batches=batches, threads=thread_counts, plan=plan)
     else:

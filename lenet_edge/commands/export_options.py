@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from lenet_edge.networks.architectures import IMPORTED_ACTIVATIONS
-from lenet_edge.options import DatasetHelp
+from lenet_edge.options import DatasetHelp, one_of
 from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, check_cdn
 from lenet_edge_exporters.export_job import CALIBRATION_METHODS, MAX_CALIBRATION_IMAGES, OPSETS, LogitType
 from lenet_edge_exporters.formats import FORMATS, checked_names, is_export
 from lenet_edge_runtime.errors import WeightsError
+from lenet_edge_runtime.near_names import near_path
 from lenet_edge_runtime.spec import InputType
 
 DEFAULT_FORMATS = ("torchscript", "onnx")
-Choice = TypeVar("Choice", bound=str)
 _ENGINE_HELP = "; ".join(f"{row.name}: {row.summary}" for row in ENGINES.values())
 _FORMAT_HELP = "; ".join(f"{row.name}: {row.summary}" for row in FORMATS.values())
 
@@ -149,8 +149,8 @@ def chosen_formats(formats: list[str] | None, added: Sequence[str]) -> list[str]
 def int8_plan(images: int, method: str, seed: int | None, layers: str, draws: int) -> Any:
     from lenet_edge.artefacts.calibration import LAYER_CHOICES, Int8Plan
 
-    chosen_method = _one_of(CALIBRATION_METHODS, method, "--calibration-method")
-    chosen_layers = _one_of(LAYER_CHOICES, layers, "--int8-layers")
+    chosen_method = one_of(CALIBRATION_METHODS, method, "--calibration-method")
+    chosen_layers = one_of(LAYER_CHOICES, layers, "--int8-layers")
     if draws == 1:
         raise typer.BadParameter("--calibration-draws takes 2 or more: one draw has no spread")
     return Int8Plan(images, chosen_method, seed, chosen_layers, draws)
@@ -174,7 +174,7 @@ def weights_said(
         raise typer.BadParameter(f"{run} is a weights file: say what it is for, by --dataset (and --model)")
     if run is None or not run.is_file():
         if given and run is not None and not run.exists():
-            raise WeightsError(f"{run} does not exist: give the path of a state_dict")
+            raise WeightsError(f"{run} does not exist: {near_path(run)}give the path of a state_dict")
         if given:
             raise typer.BadParameter(
                 "--model, --dataset, --mean, --std and others that describe weights go with a weights file, not a run"
@@ -192,7 +192,7 @@ def weights_said(
         ("--padding", padding, ("inside", "before")),
     ):
         if value is not None:
-            _one_of(choices, value, option)
+            one_of(choices, value, option)
     from lenet_edge.artefacts.import_candidates import Said
 
     return Said(
@@ -259,14 +259,7 @@ def check_web_options(web: Path | None, engine: str | None, cdn: str | None) -> 
         if engine or cdn:
             raise typer.BadParameter("--engine and --cdn go with --web")
         return
-    if engine is not None and engine not in ENGINES:
-        raise typer.BadParameter(f"--engine is one of {', '.join(ENGINES)}, got {engine!r}")
+    if engine is not None:
+        one_of(ENGINES, engine, "--engine")
     check_cdn(ENGINES[engine or DEFAULT_ENGINE], cdn)
     check_folder(web)
-
-
-def _one_of(choices: tuple[Choice, ...], given: str, option: str) -> Choice:
-    for choice in choices:
-        if choice == given:
-            return choice
-    raise typer.BadParameter(f"{option} is one of {', '.join(choices)}, got {given!r}")

@@ -17,9 +17,11 @@ from lenet_edge.options import (
     ScaleOption,
     StdOption,
     TimeLimitOption,
+    one_of,
     open_foreign,
 )
 from lenet_edge_exporters.formats import FORMATS
+from lenet_edge_runtime.near_names import did_you_mean
 from lenet_edge_runtime.pretrained_files import PREFIX, PRETRAINED, pretrained_file, pretrained_name
 
 NAME = "predict"
@@ -82,9 +84,8 @@ def run(
 
     Example: lenet-edge predict lenet5-mnist.int8.onnx digit.png
     """
-    for option, value, allowed in (("--invert", invert, INVERT), ("--fit", fit, FITS)):
-        if value not in allowed:
-            raise typer.BadParameter(f"{option} is {', '.join(allowed)}, got {value!r}")
+    one_of(INVERT, invert, "--invert")
+    one_of(FITS, fit, "--fit")
     as_lines = _format(answers, out, as_json)
     from lenet_edge.predicting.image_stream import classify_files, find_images
     from lenet_edge_exporters import manifest
@@ -153,9 +154,7 @@ def _format(name: str | None, out: Path | None, as_json: bool) -> Callable[[Any]
         return answers.as_json
     by_ending = out.suffix.lower().removeprefix(".") if out is not None else ""
     chosen = name or (by_ending if by_ending in answers.FORMATS else "text")
-    if chosen not in answers.FORMATS:
-        raise typer.BadParameter(f"--format is {', '.join(answers.FORMATS)}, got {chosen!r}")
-    return answers.FORMATS[chosen]
+    return answers.FORMATS[one_of(answers.FORMATS, chosen, "--format")]
 
 
 @contextlib.contextmanager
@@ -219,7 +218,10 @@ def _pretrained(given: Path) -> Path | None:
     if not str(given).startswith(PREFIX):
         return None
     if (name := pretrained_name(given)) is None:
-        raise typer.BadParameter(f"no network called {given} comes with lenet-edge; there is {', '.join(PRETRAINED)}")
+        near = did_you_mean(str(given).removeprefix(PREFIX), PRETRAINED)
+        raise typer.BadParameter(
+            f"no network called {given} comes with lenet-edge; {near}there is {', '.join(PRETRAINED)}"
+        )
     return pretrained_file(name)
 
 

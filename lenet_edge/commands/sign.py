@@ -25,11 +25,14 @@ def run(
     from lenet_edge.artefacts.signing import sign
     from lenet_edge.runs.run import RUNS
     from lenet_edge_runtime.errors import ModelFileError
+    from lenet_edge_runtime.near_names import near_path
     from lenet_edge_runtime.signing import read_private_key
 
     place = path if path.exists() or not (RUNS / path).exists() else RUNS / path
     if not place.exists():
-        raise ModelFileError(f"{path} does not exist: give an exported file, a run, or a folder of exports")
+        raise ModelFileError(
+            f"{path} does not exist: {near_path(path)}give an exported file, a run, or a folder of exports"
+        )
     found = sign(place, read_private_key(key))
     if as_json:
         console.print_json(found)

@@ -17,6 +17,7 @@ from lenet_edge.options import (
     SizeOption,
     SkipUnreadableOption,
     image_form,
+    one_of,
 )
 from lenet_edge_runtime.errors import TrainingError
 from lenet_edge_runtime.extras import require
@@ -189,9 +190,7 @@ def train_run(run: Any, data: Any, *, resume: bool = False, team: Any = None) ->
 
 
 def _class_weights(given: str | None) -> str | None:
-    if given not in (None, "none", "balanced"):
-        raise typer.BadParameter(f"--class-weights is none or balanced, got {given!r}")
-    return given
+    return given and one_of(("none", "balanced"), given, "--class-weights")
 
 
 def _refuse_with(option: str, **given: object) -> None:

@@ -18,7 +18,7 @@ from lenet_edge.data.listings import load_listing
 from lenet_edge.data.sklearn_digits import load_digits_set
 from lenet_edge.data.source import Source
 from lenet_edge_runtime.errors import DataError
-from lenet_edge_runtime.near_names import did_you_mean
+from lenet_edge_runtime.near_names import did_you_mean, near_path
 from lenet_edge_runtime.spec import ModelSpec
 
 DATA_VARIABLE = "LENET_EDGE_DATA"
@@ -75,7 +75,7 @@ def _load_own(name: str, form: ImageForm) -> ImageData:
     if path.suffix.lower() == ".npz" and path.is_file():
         return load_npz(path, form)
     raise DataError(
-        f"no data set and no folder is called {name!r}; {did_you_mean(name, DATASETS)}"
+        f"no data set and no folder is called {name!r}; {did_you_mean(name, DATASETS) or near_path(path)}"
         f"choose {', '.join(DATASETS)}, or give the path of your own: "
         f"a folder with one sub-folder of images per class, a .csv or .jsonl of path and label, an .npz or a .parquet"
     )

@@ -16,6 +16,7 @@ from torch import nn
 
 from lenet_edge.networks.architectures import OwnNetConfig
 from lenet_edge_runtime.errors import LenetEdgeError
+from lenet_edge_runtime.near_names import near_path
 from lenet_edge_runtime.reading import real_path
 
 _given: dict[str, Callable[[], Any]] = {}  # by the name that records have
@@ -97,7 +98,7 @@ def _check_classes(net: nn.Module, config: OwnNetConfig, shape: tuple[int, int, 
 
 def _from_file(path: Path) -> Any:
     if not path.is_file():
-        raise OwnNetworkError(f"--net {path}: there is no such file")
+        raise OwnNetworkError(f"--net {path}: there is no such file {near_path(path)}".rstrip())
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

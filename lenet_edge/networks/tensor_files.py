@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lenet_edge.networks.pickled_tensors import Inert, load_pickled, without_its_code
 from lenet_edge_runtime.errors import WeightsError
+from lenet_edge_runtime.near_names import near_path
 from lenet_edge_runtime.reading import read_bytes
 
 Tensors = dict[str, Tensor]
@@ -75,7 +76,7 @@ def _content(path: Path) -> bytes:
     try:
         return read_bytes(path, MAX_BYTES)
     except FileNotFoundError:
-        raise WeightsError(f"{path} does not exist: give the path of a state_dict") from None
+        raise WeightsError(f"{path} does not exist: {near_path(path)}give the path of a state_dict") from None
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error.strerror}): give the path of a state_dict") from None
 

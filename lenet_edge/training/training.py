@@ -24,6 +24,7 @@ from lenet_edge.training.trainer import Assignment, Trainer, accuracy_of, logits
 from lenet_edge.training.watcher import TrainingStopped, Watcher
 from lenet_edge_runtime.errors import TrainingError
 from lenet_edge_runtime.host import installed_versions
+from lenet_edge_runtime.near_names import did_you_mean
 
 
 def resolve_device(name: str) -> torch.device:
@@ -33,7 +34,8 @@ def resolve_device(name: str) -> torch.device:
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
     if not present.get(name, False):
         here = ", ".join(kind for kind, is_there in present.items() if is_there)
-        raise TrainingError(f"device {name!r} is not usable with this torch on this machine; there is: {here}")
+        near = did_you_mean(name, ("auto", *present))
+        raise TrainingError(f"device {name!r} is not usable with this torch on this machine; {near}there is: {here}")
     return torch.device(name)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lenet_edge_runtime.errors import ImageError
+from lenet_edge_runtime.near_names import near_path
 from lenet_edge_runtime.reading import IMAGE_BYTES, opened
 from lenet_edge_runtime.spec import InputType, ModelSpec
 
@@ -61,7 +62,7 @@ def read_image(source: ImageSource, channels: int) -> Image.Image:
             image.load()
             return _flatten(_to_8_bit(ImageOps.exif_transpose(image)), channels)
     except FileNotFoundError:
-        raise ImageError(f"{name} does not exist: give the path of an image file") from None
+        raise ImageError(f"{name} does not exist: {near_path(Path(name))}give the path of an image file") from None
     except IsADirectoryError:
         raise ImageError(f"{name} is a folder: give an image file, or a folder that holds some") from None
     except ImageError:

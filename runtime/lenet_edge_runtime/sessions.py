@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet_edge_runtime.errors import ArgumentError, ModelFileError, ProviderError
+from lenet_edge_runtime.near_names import near_path
 from lenet_edge_runtime.reading import read_bytes
 
 # More than there are processors gains nothing, and each takes memory.
@@ -96,7 +97,9 @@ def read_model(path: Path | str) -> bytes:
     try:
         return read_bytes(path)
     except FileNotFoundError:
-        raise ModelFileError(f"{path} does not exist: give the path of an exported model") from None
+        raise ModelFileError(
+            f"{path} does not exist: {near_path(Path(path))}give the path of an exported model"
+        ) from None
     except (OSError, ValueError) as error:  # a zero byte in a name is a ValueError
         reason = getattr(error, "strerror", None) or error
         raise ModelFileError(f"{path} cannot be read ({reason}): give the path of an exported model") from None

@@ -163,8 +163,8 @@ def test_no_answers_are_still_one_document(model: Path, photos: Path, cli: Comma
     [
         (["--json", "--out", "x.json"], "--json prints one document"),
         (["--json", "--format", "csv"], "--json prints one document"),
-        (["--format", "xml"], "--format is text, csv, jsonl, got 'xml'"),
-        (["--fit", "crop"], "--fit is auto, mnist, resize, got 'crop'"),
+        (["--format", "xml"], "--format is one of text, csv, jsonl, got 'xml'"),
+        (["--fit", "crop"], "--fit is one of auto, mnist, resize, got 'crop'"),
     ],
 )
 def test_usage(options: list[str], complaint: str, model: Path, photos: Path, cli: CommandLine) -> None:
