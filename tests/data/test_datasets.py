@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lenet_edge.data import datasets
-from lenet_edge.data.datasets import DATASETS, load_dataset, search_path
+from lenet_edge.data.datasets import DATASETS, find_dataset, load_dataset, search_path
 from lenet_edge.data.image_data import split_indices
 from lenet_edge_runtime.errors import DataError
 
@@ -55,6 +55,21 @@ def test_lookup_order(tiny_mnist: Path, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert search_path(tmp_path) == [tmp_path, tiny_mnist, tmp_path / "cache"]
     assert load_dataset("mnist").name == "mnist"  # by the variable
     assert load_dataset("mnist", tmp_path / "nothing-here").name == "mnist"  # the next place in order
+
+
+def test_what_is_here_is_found_by_its_md5s_and_nothing_is_downloaded(
+    tiny_mnist: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lenet_edge.data.idx_files.torchvision_datasets", lambda: pytest.fail("a download"))
+    md5s = DATASETS["mnist"].md5s
+    found = find_dataset("mnist", tiny_mnist, md5s)
+    assert found is not None
+    assert len(found.train_labels) == 40
+    assert find_dataset("mnist", tiny_mnist / "nothing-here", md5s) is None
+    assert find_dataset("mnist", tiny_mnist, {**md5s, next(iter(md5s)): "other"}) is None
+    assert find_dataset(str(tiny_mnist / "no-folder"), None, md5s) is None
+    (tiny_mnist / "MNIST" / "raw" / next(iter(md5s))).write_bytes(b"damaged")
+    assert find_dataset("mnist", tiny_mnist, md5s) is None
 
 
 def test_damaged_file_is_named_with_what_to_do(tiny_mnist: Path) -> None:

@@ -1,6 +1,7 @@
 """Studies on a Dask cluster: a real scheduler and real workers on this machine."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,6 +167,28 @@ def test_jobs_and_a_cluster_are_not_both_asked_for(cli: CommandLine) -> None:
     result = cli("compare", "lenet5", *DIGITS, "--jobs", "2", "--scheduler", "tcp://127.0.0.1:1")
     assert result.exit_code == 2
     assert "--jobs is for this machine" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+def test_tls_is_as_dask_is_configured(cli: CommandLine, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=lenet"]
+    subprocess.run([*words, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    comm = {"REQUIRE_ENCRYPTION": "true", "DEFAULT_SCHEME": "tls", "TLS__CA_FILE": str(certificate)}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        comm |= {f"TLS__{role}__CERT": str(certificate), f"TLS__{role}__KEY": str(key)}
+    settings = {f"DASK_DISTRIBUTED__COMM__{name}": value for name, value in comm.items()}
+    compared = [sys.executable, "-m", "lenet_edge", "compare", "lenet5", "--seeds", "2", *LONG]
+    with dask_cluster(tmp_path, workers=1, scheme="tls", settings=settings) as cluster:
+        encrypted = [*compared, "--scheduler", cluster.address]
+        refused = subprocess.run(
+            encrypted, cwd=cli.folder, env=environment(), capture_output=True, text=True, check=False
+        )
+        subprocess.run(encrypted, cwd=cli.folder, env=cluster.environment, check=True, capture_output=True)
+    assert refused.returncode == 1
+    assert f"no Dask scheduler answers at {cluster.address}" in refused.stderr
+    assert weights_of(cli.folder / "studies/digits") == expected
 
 
 def begun(cli: CommandLine, cluster: DaskCluster) -> "subprocess.Popen[str]":

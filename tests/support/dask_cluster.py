@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,12 +17,13 @@ STOREYS = [ROOT, ROOT / "exporters", ROOT / "runtime"]
 class DaskCluster:
     """Processes that can be killed one by one; the scheduler comes back at the same address."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scheme: str = "tcp", settings: Mapping[str, str] | None = None) -> None:
         self._folder = folder
+        self.environment = {**environment(), "OMP_NUM_THREADS": "1", **(settings or {})}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.address = f"{scheme}://127.0.0.1:{self.port}"
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
 
@@ -53,7 +54,7 @@ class DaskCluster:
             return subprocess.Popen(
                 [sys.executable, "-m", "dask", *words],
                 cwd=self._folder,
-                env={**environment(), "OMP_NUM_THREADS": "1"},
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -61,9 +62,11 @@ class DaskCluster:
 
 
 @contextmanager
-def dask_cluster(folder: Path, workers: int) -> Iterator[DaskCluster]:
-    """Started, with its workers on their way; ended with the block."""
-    cluster = DaskCluster(folder)
+def dask_cluster(
+    folder: Path, workers: int, scheme: str = "tcp", settings: Mapping[str, str] | None = None
+) -> Iterator[DaskCluster]:
+    """Started, with its workers on their way, and more in their environment; ended with the block."""
+    cluster = DaskCluster(folder, scheme, settings)
     try:
         cluster.start_scheduler()
         for _ in range(workers):
