@@ -127,7 +127,7 @@ def _check_operators(graph: onnx.GraphProto) -> None:
                 f"without optimising it for one runtime"
             )
         if any(item.HasField("g") or item.graphs for item in node.attribute):
-            raise ModelFileError(f"it has a {node.op_type}, whose steps depend on the image: no format of ours has it")
+            raise ModelFileError(f"it branches by its {node.op_type}: no format of ours has such steps")
 
 
 def _without_constants(graph: onnx.GraphProto) -> None:
