@@ -3,9 +3,8 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,13 +23,15 @@ from lenet_edge_exporters.formats import FORMATS
 from lenet_edge_runtime.near_names import did_you_mean
 from lenet_edge_runtime.pretrained_files import PREFIX, PRETRAINED, pretrained_file, pretrained_name
 
+if TYPE_CHECKING:
+    from lenet_edge.predicting.delivery import Delivery
+
 NAME = "predict"
 MODEL_SUFFIXES = tuple(row.suffix for row in FORMATS.values() if row.backend in ("onnxruntime", "litert"))
 MODELS = f"the model is an ONNX, ORT or TFLite file ({', '.join(MODEL_SUFFIXES)}) and goes before the images"
 INVERT = {"auto": "auto", "yes": True, "no": False}
 FITS = ("auto", "mnist", "resize")
 BATCH = 256  # images in memory
-NONE = "none"  # the label of what is none of the classes
 
 
 def run(
@@ -56,7 +57,9 @@ def run(
     ] = "auto",
     answers: Annotated[
         str | None,
-        typer.Option("--format", help="text, csv or jsonl (with all probabilities).  [default: by --out, or text]"),
+        typer.Option(
+            "--format", help="text, csv, jsonl or parquet (both with all probabilities).  [default: by --out, or text]"
+        ),
     ] = None,
     abstain: Annotated[
         bool, typer.Option("--abstain", help="Answer none where an image shows none of the model's classes.")
@@ -66,6 +69,19 @@ def run(
         typer.Option(help="Answer a set of labels that holds the true one with this probability, such as 0.99."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the answers to this file.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="Processes that read and answer images.")] = 1,
+    shard: Annotated[
+        int | None,
+        typer.Option(
+            min=256,
+            max=10_000_000,
+            help="Images a file: --out a.jsonl becomes a-00000.jsonl, a-00001.jsonl, ...",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on after the last whole file that --shard has written.")
+    ] = False,
     verify: Annotated[
         bool,
         typer.Option(help="Check the model file's seal and known answers as it is loaded."),
@@ -86,52 +102,58 @@ def run(
     """
     one_of(INVERT, invert, "--invert")
     one_of(FITS, fit, "--fit")
-    as_lines = _format(answers, out, as_json)
-    from lenet_edge.predicting.image_stream import classify_files, find_images
+    chosen = _format(answers, out, as_json)
+    _check_shards(out, shard, resume, labels)
+    from lenet_edge.predicting.answering import Asked
+    from lenet_edge.predicting.delivery import Delivery
+    from lenet_edge.predicting.image_stream import find_images
     from lenet_edge_exporters import manifest
     from lenet_edge_runtime import Classifier
 
     model, names = _model_and_images(paths)
     manifest.check(model)
     foreign = open_foreign([model], labels, mean, std, time_limit, scale)
+    if foreign and jobs > 1:
+        raise typer.BadParameter("--jobs is for files of lenet-edge: another tool's runs in one process, under limits")
     classifier = foreign[0] if foreign else Classifier(model, verify=verify)
-    batch = foreign[0].batch if foreign else BATCH
-    policies: tuple[Any, Any] = INVERT[invert], fit
     if fit == "mnist" and classifier.spec.channels != 1:
         raise typer.BadParameter("--fit mnist is for models of grey images, this one takes colour: --fit resize")
     _check_confidence(classifier.spec, abstain, coverage)
-    count = _Count(abstain)
-    with _output(out) as file, _progress(shown=out is not None or not sys.stdout.isatty()) as tick:
-        found = classify_files(find_images(names), classifier, batch, *policies, coverage)
-        for lines in as_lines(count.readable(found, tick)):
-            file.write(lines)
+    policies: tuple[Any, Any] = INVERT[invert], fit
+    asked = Asked(model, verify, chosen, *policies, coverage, abstain)
+    with _progress(shown=out is not None or not sys.stdout.isatty()) as tick:
+        delivery = Delivery(asked, classifier, foreign[0].batch if foreign else BATCH, jobs, tick)
+        if shard is not None and out is not None:
+            where = _into_shards(delivery, find_images(names), out, shard, resume)
+        else:
+            delivery.into_one(find_images(names), out, as_json)
+            where = str(out)
     if out is not None:
-        console.say(f"{count.images - count.failed:,} answers are in {out}")
-    if count.failed:
-        if count.images > 1:
-            console.say(f"{count.failed:,} of {count.images:,} files could not be read")
+        console.say(f"{delivery.images - delivery.failed:,} answers are in {where}")
+    if delivery.failed:
+        if delivery.images > 1:
+            console.say(f"{delivery.failed:,} of {delivery.images:,} files could not be read")
         raise typer.Exit(1)
 
 
-class _Count:
-    """Lets the answers through, says what could not be read, and counts both; `abstains` from what is not known."""
+def _into_shards(delivery: "Delivery", images: Iterable[Path], out: Path, size: int, resume: bool) -> str:
+    """Answer into shards; return where they are."""
+    try:
+        shards = delivery.into_shards(images, out, size, resume=resume)
+    except KeyboardInterrupt:
+        console.say("stopped; the same command with --resume goes on after the last whole file")
+        raise
+    first, last = shards.path(0), shards.path(len(shards.done) - 1)
+    return f"{first}" if first == last else f"{len(shards.done):,} files, {first} to {last.name}"
 
-    def __init__(self, abstains: bool) -> None:
-        self.abstains = abstains
-        self.images = self.failed = 0
 
-    def readable(self, answers: Iterable[Any], tick: Callable[[int, int], None]) -> Iterator[Any]:
-        """The answers that are predictions; `tick` hears of every image."""
-        from lenet_edge_runtime import ImageError
-
-        for path, answer in answers:
-            self.images += 1
-            if isinstance(answer, ImageError):
-                self.failed += 1
-                console.say(f"lenet-edge: error: {answer}")
-            else:
-                yield path, replace(answer, label=NONE) if self.abstains and not answer.known else answer
-            tick(self.images, self.failed)
+def _check_shards(out: Path | None, shard: int | None, resume: bool, labels: str | None) -> None:
+    if shard is not None and out is None:
+        raise typer.BadParameter("--shard needs --out, which names the files")
+    if shard is not None and labels is not None:
+        raise typer.BadParameter("--shard is for files of lenet-edge: leave it out with --labels")
+    if resume and shard is None:
+        raise typer.BadParameter("--resume goes on with the files of --shard: give it, as before")
 
 
 def _check_confidence(spec: Any, abstain: bool, coverage: float | None) -> None:
@@ -145,33 +167,27 @@ def _check_confidence(spec: Any, abstain: bool, coverage: float | None) -> None:
         raise typer.BadParameter(f"the model has no sets of --coverage {coverage:g}: {known}")
 
 
-def _format(name: str | None, out: Path | None, as_json: bool) -> Callable[[Any], Iterator[str]]:
-    from lenet_edge.predicting import output_formats as answers
+def _format(name: str | None, out: Path | None, as_json: bool) -> str:
+    from lenet_edge.predicting.output_formats import FORMATS
 
     if as_json:
         if name is not None or out is not None:
             raise typer.BadParameter("--json prints one document; for a file, or lines, use --format jsonl and --out")
-        return answers.as_json
+        return "jsonl"
     by_ending = out.suffix.lower().removeprefix(".") if out is not None else ""
-    chosen = name or (by_ending if by_ending in answers.FORMATS else "text")
-    return answers.FORMATS[one_of(answers.FORMATS, chosen, "--format")]
+    chosen = one_of(FORMATS, name or (by_ending if by_ending in FORMATS else "text"), "--format")
+    if chosen == "parquet":
+        from lenet_edge.predicting.writing import parquet_schema
 
-
-@contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that is whole or not there."""
-    from lenet_edge_exporters.atomic import staged
-
-    if path is None:
-        yield sys.stdout
-        return
-    with staged(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        yield file
+        if out is None:
+            raise typer.BadParameter("--format parquet needs a file: give --out")
+        parquet_schema()
+    return chosen
 
 
 @contextlib.contextmanager
 def _progress(shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """Images so far, on stderr where that is a terminal; called for every image."""
+    """Images so far, on stderr where that is a terminal; called for every batch."""
     if not (shown and sys.stderr.isatty()):
         yield lambda _images, _failed: None
         return
@@ -183,8 +199,7 @@ def _progress(shown: bool) -> Iterator[Callable[[int, int], None]]:
         task = bar.add_task("")
 
         def tick(images: int, failed: int) -> None:
-            if images % BATCH == 0:
-                bar.update(task, description=f"{images:,} images, {failed:,} of them unreadable")
+            bar.update(task, description=f"{images:,} images, {failed:,} of them unreadable")
 
         yield tick
 

@@ -67,10 +67,10 @@ def read_image(source: ImageSource, channels: int) -> Image.Image:
         raise ImageError(f"{name} is a folder: give an image file, or a folder that holds some") from None
     except ImageError:
         raise
+    except UnidentifiedImageError:  # an OSError, too
+        raise ImageError(f"{name} is not an image that can be read (its bytes are of no known image format)") from None
     except OSError as error:
         raise ImageError(f"{name} is not an image that can be read ({error.strerror or _first_line(error)})") from None
-    except UnidentifiedImageError:
-        raise ImageError(f"{name} is not an image that can be read (its bytes are of no known image format)") from None
     except Exception as error:  # a dozen decoders, each of which raises what its parsing of damaged bytes raises
         raise ImageError(f"{name} is not an image that can be read ({_first_line(error)})") from None
 

@@ -15,7 +15,7 @@ from PIL import Image
 from command_line import CommandLine
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.predicting.image_stream import classify_files, find_images
-from lenet_edge.predicting.output_formats import as_text
+from lenet_edge.predicting.output_formats import text_line
 from lenet_edge.runs.run import Run
 from lenet_edge_runtime import Classifier, ImageError, Prediction
 from trained_runs import exported
@@ -163,7 +163,7 @@ def test_no_answers_are_still_one_document(model: Path, photos: Path, cli: Comma
     [
         (["--json", "--out", "x.json"], "--json prints one document"),
         (["--json", "--format", "csv"], "--json prints one document"),
-        (["--format", "xml"], "--format is one of text, csv, jsonl, got 'xml'"),
+        (["--format", "xml"], "--format is one of text, csv, jsonl, parquet, got 'xml'"),
         (["--fit", "crop"], "--fit is one of auto, mnist, resize, got 'crop'"),
     ],
 )
@@ -207,7 +207,7 @@ def test_names_that_are_no_text_or_steer_terminals(model: Path, photos: Path, cl
 
 def test_labels_do_not_steer_terminals(photos: Path) -> None:
     answer = Prediction("\x1b[2J\nseal", 0, 1.0, (1.0,), False)
-    assert list(as_text([(photos / "a.PNG", answer)])) == ["\\x1b[2J\\nseal  100.00 %  photos/a.PNG\n"]
+    assert text_line(photos / "a.PNG", answer) == "\\x1b[2J\\nseal  100.00 %  photos/a.PNG\n"
 
 
 def test_one_batch_is_in_memory(model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -238,14 +238,16 @@ def test_labels_in_the_report(labels: tuple[str, ...]) -> None:
 @any_labels
 def test_labels_in_answers(labels: tuple[str, ...]) -> None:
     answers = [(Path(f"{i}.png"), Prediction(label, i, 0.5, (0.5, 0.5), False)) for i, label in enumerate(labels)]
-    rows = list(csv.reader(io.StringIO("".join(output_formats.as_csv(answers)), newline="")))
+    written = {
+        name: row.head + "".join(row.line(*answer) for answer in answers)
+        for name, row in output_formats.FORMATS.items()
+    }
+    rows = list(csv.reader(io.StringIO(written["csv"], newline="")))
     assert [csv_text(row[1]) for row in rows[1:]] == list(labels)
     assert not any(row[1].startswith(("=", "+", "-", "@", "\t", "\r")) for row in rows)
-    for write in (output_formats.as_json_lines, output_formats.as_text):
-        assert is_harmless("".join(write(answers)))
-    lines = "".join(output_formats.as_json_lines(answers)).split("\n")[:-1]
-    assert [json.loads(line)["label"] for line in lines] == list(labels)
-    shown = "".join(output_formats.as_text(answers)).split("\n")[:-1]
+    assert is_harmless(written["jsonl"] + written["text"])
+    assert [json.loads(line)["label"] for line in written["jsonl"].split("\n")[:-1]] == list(labels)
+    shown = written["text"].split("\n")[:-1]
     assert all(line.startswith(printable(label)) for line, label in zip(shown, labels, strict=True))
 
 
