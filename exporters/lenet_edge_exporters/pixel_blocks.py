@@ -56,7 +56,7 @@ def widen_first_convolution(model: onnx.ModelProto) -> bool:
     _set(conv, "kernel_shape", [axis.window for axis in axes])
     _set(conv, "pads", [axis.before for axis in axes] + [axis.after for axis in axes])
     to_blocks, dequantize.input[0] = _to_blocks(graph, axes)
-    pooling, after_pool.input[0] = _pooling(graph, axes, outputs, quantize.output[0])
+    pooling, after_pool.input[0] = _pooling(graph, axes, outputs, quantize)
     for node in chain[3:6]:
         graph.node.remove(node)
     _insert(graph, dequantize, to_blocks)
@@ -135,22 +135,28 @@ def _to_blocks(graph: onnx.GraphProto, axes: tuple[_Axis, _Axis]) -> tuple[list[
 
 
 def _pooling(
-    graph: onnx.GraphProto, axes: tuple[_Axis, _Axis], outputs: int, name: str
+    graph: onnx.GraphProto, axes: tuple[_Axis, _Axis], outputs: int, quantize: onnx.NodeProto
 ) -> tuple[list[onnx.NodeProto], str]:
     """The greatest of the four phases: [n, 4 o, h, w] to [n, o, h, w], as max pooling over [n, o, h w, 4].
 
-    MaxPool, and not the shorter Split and Max, because every onnxruntime has it for uint8.
+    MaxPool, and not the shorter Split and Max, because every onnxruntime has it for uint8; between a DequantizeLinear
+    and a QuantizeLinear, which onnxruntime takes out, because OpenCV has it for floats alone.
     """
     from onnx import helper
 
     rows, columns = axes[0].outputs, axes[1].outputs
     before, phases = _in_turn(
-        graph, name, "phases", [(0, 2, 3, 1), [-1, rows * columns, PHASES, outputs], (0, 3, 1, 2)]
+        graph, quantize.output[0], "phases", [(0, 2, 3, 1), [-1, rows * columns, PHASES, outputs], (0, 3, 1, 2)]
     )
-    greatest = "phases_greatest"
-    pool = helper.make_node("MaxPool", [phases], [greatest], greatest, kernel_shape=[1, PHASES], strides=[1, PHASES])
-    after, pooled = _in_turn(graph, greatest, "pooled", [(0, 2, 3, 1), [-1, rows, columns, outputs], (0, 3, 1, 2)])
-    return [*before, pool, *after], pooled
+    numbers, greatest, codes = "phases_as_float", "phases_greatest", "phases_greatest_codes"
+    scale = quantize.input[1:]
+    pool = [
+        helper.make_node("DequantizeLinear", [phases, *scale], [numbers], numbers),
+        helper.make_node("MaxPool", [numbers], [greatest], greatest, kernel_shape=[1, PHASES], strides=[1, PHASES]),
+        helper.make_node("QuantizeLinear", [greatest, *scale], [codes], codes),
+    ]
+    after, pooled = _in_turn(graph, codes, "pooled", [(0, 2, 3, 1), [-1, rows, columns, outputs], (0, 3, 1, 2)])
+    return [*before, *pool, *after], pooled
 
 
 def _in_turn(

@@ -104,6 +104,10 @@ def max_pool(attributes: dict, images: Codes | np.ndarray) -> Codes | np.ndarray
     return _changed(images, lambda codes: _windows(attributes, codes).max((4, 5)))
 
 
+def relu(attributes: dict, value: Sums) -> Sums:
+    return replace(value, sums=np.maximum(value.sums, 0))
+
+
 def average_pool(attributes: dict, images: Codes) -> np.ndarray:
     """In float32, added row by row from the top left, as QLinearAveragePool does."""
     windows = _windows(attributes, images.scale * images.centred.astype(np.float32))
@@ -136,6 +140,7 @@ OPERATORS = {
     "QuantizeLinear": quantize,
     "Conv": convolve,
     "Gemm": multiply,
+    "Relu": relu,
     "MaxPool": max_pool,
     "AveragePool": average_pool,
     "Sigmoid": sigmoid,

@@ -92,6 +92,7 @@ def quantize_layers(
     activations.replace_tanh(quantized, images)
     if widen:
         widen_first_convolution(quantized)
+        _show_relu(quantized.graph)
     shorten(quantized.graph)
     onnx.checker.check_model(quantized, full_check=True)
     return quantized
@@ -172,6 +173,28 @@ def _leave_logits_in_float(graph: onnx.GraphProto) -> None:
     last.output[0] = OUTPUT
     graph.node.remove(quantize)
     graph.node.remove(dequantize)
+
+
+def _show_relu(graph: onnx.GraphProto) -> None:
+    """Put a Relu between a dense layer and codes whose zero point is 0: it changes none of them.
+
+    OpenCV 5.0 else joins the layer with what quantizes it, and fails at weights with a zero point, without which
+    onnxruntime computes dense layers in float. onnxruntime takes the Relu out (its rule ReluQuantFusion).
+    """
+    import onnx
+
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for index, node in reversed(list(enumerate(graph.node))):
+        after = readers.get(node.output[0], [])
+        if node.op_type == "Gemm" and [reader.op_type for reader in after] == ["QuantizeLinear"]:
+            (quantize,) = after
+            if folding.initializer(graph, quantize.input[2]) == 0:
+                name = node.output[0] + "_relu"
+                graph.node.insert(index + 1, onnx.helper.make_node("Relu", [node.output[0]], [name], name))
+                quantize.input[0] = name
 
 
 def _rename_reads(graph: onnx.GraphProto, old: str, new: str) -> None:
