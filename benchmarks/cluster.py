@@ -46,6 +46,7 @@ def main() -> None:
         folder = Path(name)
         seconds: dict[str, list[float]] = {way: [] for way in WAYS}
         starts: list[float] = []
+        again: float | None = None  # the command with nothing to train
         for number in range(given.rounds):
             for way, count in WAYS.items():
                 out = folder / f"{way}-{number}"
@@ -56,40 +57,43 @@ def main() -> None:
                         seconds[way].append(timed([*words, *options, "--scheduler", address, "--out", str(out)]))
                 else:
                     seconds[way].append(timed([*words, *options, "--out", str(out)]))
-        run = Run(folder / "one process-0" / "runs" / f"lenet5-{given.dataset}-seed0")
-        assert len({run_weights(folder / f"{way}-0") for way in WAYS}) == 1, "the ways gave other weights"
-        show(seconds, starts, run, given)
+                again = again or timed([*words, *options, "--out", str(out)])
+            run = Run(folder / "one process-0" / "runs" / f"lenet5-{given.dataset}-seed0")
+            assert len({run_weights(folder / f"{way}-0") for way in WAYS}) == 1, "the ways gave other weights"
+            show(seconds, starts, again or 0.0, run, given)
 
 
-def show(seconds: dict[str, list[float]], starts: list[float], run: Run, given: argparse.Namespace) -> None:
-    """The table, and the estimate."""
+def show(seconds: dict[str, list[float]], starts: list[float], again: float, run: Run, given: Any) -> None:
+    """The table after so many rounds, and the estimate."""
     medians = {way: statistics.median(values) for way, values in seconds.items()}
     alone = medians["one process"]
     print("| | seconds, median (least to greatest) | of one process |\n| --- | ---: | ---: |")
     for way, values in seconds.items():
         print(f"| {way} | {medians[way]:.1f} ({min(values):.1f} to {max(values):.1f}) | {medians[way] / alone:.2f} |")
-    training = float(run.read().metrics["seconds"])
-    host = describe_host(("lenet-edge", "torch", "distributed"))
-    tasks = max(1, min(given.epochs, round(training / TASK_SECONDS)))
     handling, size = handled(run)
-    start = alone - given.seeds * training  # imports, data, tables, and each run's own beginning and end
-    by_training = start + training + tasks * handling
-    by_client = start + MANY * tasks * handling
+    tasks = max(1, min(given.epochs, round(float(run.read().metrics["seconds"]) / TASK_SECONDS)))
+    here, there = ((medians[way] - again) / given.seeds for way in ("one process", "one worker"))
+    # A worker that trains for the first time imports what the command imports.
+    by_worker = 2 * again + there + tasks * handling
+    by_client = again + MANY * tasks * handling
+    host = describe_host(("lenet-edge", "torch", "distributed"))
     print(
-        f"\nn = {given.rounds} rounds in turns, {given.seeds} trainings of {given.epochs} epochs on {given.dataset}; "
-        f"{host['cores']} cores of {host['cpu']}, load {host['load_1min']}; {host['versions']}\n"
-        f"a scheduler and a worker: {statistics.median(starts):.1f} s until they are there\n"
-        f"a training: {training:.1f} s, {tasks} tasks; an answer of {size / 1e6:.2f} MB: {1000 * handling:.0f} ms of "
-        f"the client (median of {REPEATS})\n"
-        f"computed, not measured: {MANY} trainings on {MANY} such workers {max(by_training, by_client):.0f} s after "
-        f"their start, {'the client' if by_client > by_training else 'a training'} being what takes longest; "
-        f"one process {start + MANY * training:.0f} s\nCommand: `python {shlex.join(sys.argv)}`"
+        f"\nn = {len(seconds['one process'])} in turns, {given.seeds} trainings of {given.epochs} epochs on "
+        f"{given.dataset}; {host['cores']} cores of {host['cpu']}, load {host['load_1min']}; {host['versions']}\n"
+        f"a scheduler and its workers: {statistics.median(starts):.1f} s until they are there; the command with "
+        f"nothing to train: {again:.1f} s; a training: {here:.1f} s here, {there:.1f} s on a worker, in about "
+        f"{tasks} tasks; an answer: {size / 1e6:.2f} MB, {1000 * handling:.0f} ms of the client (median of {REPEATS})\n"
+        f"computed, not measured: {MANY} trainings on {MANY} such workers {max(by_worker, by_client):.0f} s "
+        f"({by_worker:.0f} by the workers, {by_client:.0f} by the client), in one process {again + MANY * here:.0f} s\n"
+        f"Command: `python {shlex.join(sys.argv)}`\n"
     )
 
 
 def handled(run: Run) -> tuple[float, int]:
     """Seconds that the client takes to write an answer down, and its bytes."""
     files = files_of(run)
+    # Amid a training: weights, their average and their momentum.
+    files[run.checkpoint_path.name] = 3 * files[run.weights_path.name]
     times = []
     for _ in range(REPEATS):
         start = time.perf_counter()
@@ -106,7 +110,9 @@ def timed(words: list[str]) -> float:
     )
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["runs"]) > 0
-    return time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    print(f"{seconds:.1f} s: {shlex.join(words)}", file=sys.stderr, flush=True)
+    return seconds
 
 
 def run_weights(study: Path) -> tuple[bytes, ...]:
