@@ -41,7 +41,7 @@ TERMS = (
 FOREIGN_OPTIONS = {
     "--nproc-per-node", "--accelerator-config",  # torchrun's, and vela's
     "--private", "--public", "--signature",  # model_signing's (--private_key, --public_key)
-    "--host", "--nworkers", "--nthreads", "--remote-python", "--name",  # Dask's
+    "--host", "--nworkers", "--nthreads", "--name",  # Dask's
 }  # fmt: skip
 
 
