@@ -103,6 +103,7 @@ TimeLimitOption = Annotated[
         show_default=False,
     ),
 ]
+JobsOption = Annotated[int, typer.Option(min=1, max=256, help="Processes that read images.")]
 TrustOption = Annotated[
     bool,
     typer.Option(

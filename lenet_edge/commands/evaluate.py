@@ -9,6 +9,7 @@ from lenet_edge import console
 from lenet_edge.options import (
     DataDirOption,
     DatasetHelp,
+    JobsOption,
     JsonOption,
     LabelsOption,
     MeanOption,
@@ -42,6 +43,7 @@ def run(
     scale: ScaleOption = None,
     time_limit: TimeLimitOption = None,
     trust: TrustOption = False,
+    jobs: JobsOption = 1,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,16 +58,18 @@ def run(
     Example: lenet-edge evaluate lenet5-mnist.int8.onnx --dataset mnist
     """
     del net  # its program is imported by now
+    from lenet_edge.data.own_images import read_by
     from lenet_edge.evaluation.evaluation import evaluate
     from lenet_edge.evaluation.subjects import file_subject, is_file, run_subject
     from lenet_edge.runs.finding import find_run
 
-    if foreign := open_foreign([model] if model else [], labels, mean, std, time_limit, scale):
-        subject = _foreign_subject(foreign[0], dataset, data_dir)
-    elif model is not None and is_file(model):
-        subject = file_subject(model, dataset, data_dir, trust)
-    else:
-        subject = run_subject(find_run(model, data_dir=data_dir), dataset)
+    with read_by(jobs):
+        if foreign := open_foreign([model] if model else [], labels, mean, std, time_limit, scale):
+            subject = _foreign_subject(foreign[0], dataset, data_dir)
+        elif model is not None and is_file(model):
+            subject = file_subject(model, dataset, data_dir, trust)
+        else:
+            subject = run_subject(find_run(model, data_dir=data_dir), dataset)
     result = evaluate(
         subject.model, subject.spec, subject.data, name=subject.name, format_name=subject.format, mistakes=mistakes
     )

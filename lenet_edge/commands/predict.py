@@ -10,6 +10,7 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.options import (
+    JobsOption,
     JsonOption,
     LabelsOption,
     MeanOption,
@@ -69,7 +70,7 @@ def run(
         typer.Option(help="Answer a set of labels that holds the true one with this probability, such as 0.99."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the answers to this file.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=256, help="Processes that read and answer images.")] = 1,
+    jobs: JobsOption = 1,
     shard: Annotated[
         int | None,
         typer.Option(

@@ -1,8 +1,11 @@
 """A user's own images: labelled paths or arrays become an `ImageData` of one size; what was done to them is counted."""
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +17,14 @@ from lenet_edge.data.image_data import ImageData, ImageForm, Labels, Pixels, spl
 from lenet_edge_runtime.errors import DataError, ImageError
 from lenet_edge_runtime.fitting import fit_image
 from lenet_edge_runtime.images import read_image
+from lenet_edge_runtime.processes import in_order
 from lenet_edge_runtime.spec import ModelSpec
 
 NAME = "images"  # of a user's own data: a folder's or a file's own name stays out of every file that is passed on
 AUGMENTATION = Augmentation(rotation_degrees=4, scale=0.05, shear=0, shift_pixels=1.5)  # of 28
 TEST_SHARE = 0.2
+BATCH = 256  # images that a process reads at a time
+_jobs: ContextVar[int] = ContextVar("jobs", default=1)  # see `read_by`
 Part = Literal["", "train", "val", "test"]  # "": to be split
 PARTS: dict[str, Part] = {
     "": "", "train": "train", "training": "train", "test": "test", "testing": "test",
@@ -76,40 +82,70 @@ def assemble(items: Sequence[Labelled], form: ImageForm, source: Path, names: Se
     )
 
 
+@contextlib.contextmanager
+def read_by(jobs: int) -> Iterator[None]:
+    """Within, files of the user's own images are read by so many processes."""
+    before = _jobs.set(jobs)
+    try:
+        yield
+    finally:
+        _jobs.reset(before)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Images that were read: pixels of the readable ones, how many had another size, and why the others are not."""
+
+    pixels: Pixels  # [n, c, side, side]
+    readable: list[bool]
+    resized: int
+    complaints: list[str]
+
+
+def _read_batch(form: ImageForm, images: Sequence[Path | bytes | NDArray[np.generic]]) -> _Batch:
+    # Only the size matters here: polarity "any" leaves the images as they are, and they are resized.
+    zeros, ones = (0.0,) * form.channels, (1.0,) * form.channels
+    spec = ModelSpec(("0", "1"), form.size, form.size, mean=zeros, std=ones)
+    pixels, readable, resized, complaints = list[Pixels](), list[bool](), 0, list[str]()
+    for source in images:
+        try:
+            image = read_image(source, form.channels)
+        except ImageError as error:
+            complaints.append(str(error))
+            readable.append(False)
+            continue
+        readable.append(True)
+        resized += image.size != (form.size, form.size)
+        pixels.append(fit_image(image, spec).pixels)
+    empty = np.zeros((0, *spec.pixel_shape), np.uint8)
+    return _Batch(np.stack(pixels) if pixels else empty, readable, resized, complaints)
+
+
 class _Reader:
     """Reads images into one form, and counts what was resized and what was left out."""
 
     def __init__(self, form: ImageForm, labels: tuple[str, ...]) -> None:
         self.form, self.labels = form, labels
-        # Only the size matters here: polarity "any" leaves the images as they are, and they are resized.
-        zeros, ones = (0.0,) * form.channels, (1.0,) * form.channels
-        self.spec = ModelSpec(labels, form.size, form.size, mean=zeros, std=ones)
         self.read = self.resized = 0
         self.unreadable: list[str] = []
 
-    def part(self, items: Iterable[Labelled]) -> tuple[Pixels, Labels]:
+    def part(self, items: Sequence[Labelled]) -> tuple[Pixels, Labels]:
         """The images of one part and the numbers of their classes."""
         indices = {label: index for index, label in enumerate(self.labels)}
-        pixels: list[Pixels] = []
-        labels: list[int] = []
         for item in items:
             if item.label not in indices:
                 raise DataError(f"the label {item.label!r} is none of {', '.join(self.labels)}")
-            if (image := self._one(item)) is not None:
-                pixels.append(image)
-                labels.append(indices[item.label])
-        empty = np.zeros((0, *self.spec.pixel_shape), np.uint8)
-        return np.stack(pixels) if pixels else empty, np.array(labels, np.int64)
-
-    def _one(self, item: Labelled) -> Pixels | None:
-        try:
-            image = read_image(item.image, self.form.channels)
-        except ImageError as error:
-            self.unreadable.append(str(error))
-            return None
-        self.read += 1
-        self.resized += image.size != (self.form.size, self.form.size)
-        return fit_image(image, self.spec).pixels
+        work = partial(_read_batch, self.form)
+        batches = ([item.image for item in items[start : start + BATCH]] for start in range(0, len(items), BATCH))
+        several = _jobs.get() > 1 and len(items) > BATCH and isinstance(items[0].image, Path)
+        found = list(in_order(work, batches, _jobs.get()) if several else map(work, batches)) or [work([])]
+        for batch in found:
+            self.read += sum(batch.readable)
+            self.resized += batch.resized
+            self.unreadable += batch.complaints
+        kept = np.array([readable for batch in found for readable in batch.readable], bool)
+        labels = np.array([indices[item.label] for item in items], np.int64)[kept]
+        return np.concatenate([batch.pixels for batch in found]), labels
 
     def finish(self, source: Path) -> None:
         """Raise DataError for images that could not be read, where that was not allowed, or all of them."""

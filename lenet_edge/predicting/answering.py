@@ -1,24 +1,16 @@
 """From names of image files to lines of answers, a batch at a time, in this process or in several."""
 
-import contextlib
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 from lenet_edge.predicting.image_stream import AnyClassifier, classify_files
 from lenet_edge.predicting.output_formats import FORMATS
 from lenet_edge_runtime import Classifier, ImageError
-from lenet_edge_runtime.errors import LenetEdgeError
 from lenet_edge_runtime.fitting import FitPolicy, Invert
+from lenet_edge_runtime.processes import in_order
 
-AHEAD = 4  # batches a process that are under way, so that none waits for the order to be kept
 NONE = "none"  # the label of what is none of the classes
 
 
@@ -67,66 +59,20 @@ def answer_all(
 ) -> Generator[Answered, None, None]:
     """What is answered of each batch, in their order; with more than one of `jobs` in so many other processes.
 
-    Few batches are in memory at a time. Raises LenetEdgeError where the system ends one of the processes.
+    Few batches are in memory at a time. Raises what `in_order` raises.
     """
     if jobs == 1:
         for names in batches:
             yield answer(names, asked, classifier)
         return
-    # Not forked: onnxruntime has threads by now.
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _prepare, (asked,))
-    waiting: deque[Future[Answered]] = deque()
-    try:
-        for names in batches:
-            with _interrupts_held():
-                waiting.append(pool.submit(_answer, names))
-            if len(waiting) == AHEAD * jobs:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool:
-        raise LenetEdgeError(
-            f"one of {jobs} processes was ended from outside, perhaps for want of memory: try fewer --jobs"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    yield from in_order(partial(_answer, asked), batches, jobs)
 
 
-_asked: Asked | None = None  # in a process of the pool
-_opened: Classifier | None = None
+@cache
+def _opened(model: Path, verify: bool) -> Classifier:
+    """In a process of its own: the classifier that it opens once."""
+    return Classifier(model, verify=verify)
 
 
-def _prepare(asked: Asked) -> None:
-    """In a new process: Ctrl-C is its parent's business, and without a parent there is nothing to do."""
-    global _asked
-    _asked = asked
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def _answer(names: list[str]) -> Answered:
-    global _opened
-    assert _asked is not None
-    if _opened is None:
-        _opened = Classifier(_asked.model, verify=_asked.verify)
-    return answer(names, _asked, _opened)
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Processes that are started in here never get Ctrl-C, not even while they import."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _answer(asked: Asked, names: list[str]) -> Answered:
+    return answer(names, asked, _opened(asked.model, asked.verify))

@@ -14,6 +14,7 @@ from command_line import CommandLine
 from lenet_edge.data.datasets import load_dataset
 from lenet_edge.data.emnist import EMNIST_LABELS
 from lenet_edge.data.image_data import ImageForm
+from lenet_edge.data.own_images import read_by
 from lenet_edge.networks.models import build_model
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.runs.record import fitted_to
@@ -136,6 +137,27 @@ def test_what_was_done_to_images_is_counted(parts: Parts, tmp_path: Path) -> Non
     assert data.remarks[0] == "18 of 18 images were resized to 28 x 28"
     assert "1 file" in data.remarks[1]
     assert "notes.txt" in data.remarks[1]
+
+
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_several_processes_read_the_same(jobs: int, tmp_path: Path) -> None:
+    """Pixels, labels, md5s, and what is said of files that are no images, in the order of the files."""
+    images = np.random.default_rng(1).integers(0, 256, (700, 24, 24, 3), dtype=np.uint8)
+    root = as_folders({"train": (images, np.arange(700) % 3), "test": (images[:9], np.arange(9) % 3)}, tmp_path)
+    for number in (3, 300, 600):
+        (root / "train" / "cup" / f"{number:03}.png").write_bytes(b"no image")
+    form = ImageForm(channels=3, skip_unreadable=True)
+    expected = load_dataset(str(root), form=form)
+    with read_by(jobs):
+        found = load_dataset(str(root), form=form)
+        with pytest.raises(DataError) as caught:
+            load_dataset(str(root), form=ImageForm(channels=3))
+    assert "003.png is not an image" in str(caught.value)
+    assert "(and 2 more in" in str(caught.value)
+    assert len(found.train_labels) == 697
+    assert (found.md5s, found.remarks, found.labels) == (expected.md5s, expected.remarks, expected.labels)
+    for name in ("train_pixels", "train_labels", "test_pixels", "test_labels"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,20 @@ def test_usage(options: list[str], complaint: str, model: Path, images: Path, cl
     assert complaint in " ".join(result.stderr.replace("│", " ").split())
 
 
+def test_evaluate_by_several_processes(model: Path, digits: ImageData, cli: CommandLine) -> None:
+    for number in range(400):
+        path = Path("labelled", str(digits.test_labels[number]), f"{number}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digits.test_pixels[number, 0]).save(path)
+    one, two = (cli("evaluate", model, "--dataset", "labelled", "--jobs", jobs, "--json") for jobs in ("1", "2"))
+    assert one.exit_code == two.exit_code == 0, two.output
+    assert json.loads(one.stdout) == json.loads(two.stdout)
+    (Path("labelled") / "3" / "x.png").write_bytes(b"no image")
+    for jobs in ("1", "2"):
+        said = cli.fails("evaluate", model, "--dataset", "labelled", "--jobs", jobs)
+        assert "labelled/3/x.png is not an image that can be read" in said
+
+
 # --- kills ----------------------------------------------------------------------------------------------------------
 
 
