@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -121,13 +121,12 @@ def run_bounded(command: Sequence[str], stdin: Path, most: int, seconds: float) 
 
 def _limit_memory(pid: int) -> None:
     """Limit what the process may write to; on Linux alone can one process do that to another."""
-    if sys.platform != "linux":
+    try:
+        from resource import RLIMIT_DATA, prlimit
+    except ImportError:
         return
-    import contextlib
-    import resource
-
     with contextlib.suppress(OSError, ValueError):  # it is gone already, or a lower limit stands
-        resource.prlimit(pid, resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        prlimit(pid, RLIMIT_DATA, (MEMORY, MEMORY))
 
 
 def _complaint(said: bytes) -> str:
