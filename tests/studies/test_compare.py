@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,7 @@ def test_a_failing_run_is_named_and_the_others_are_kept(cli: CommandLine, monkey
 
 
 def test_a_child_that_cannot_be_started_is_a_failing_run(cli: CommandLine) -> None:
+    resource_tracker.ensure_running()  # a process that Python starts once, by the same executable
     multiprocessing.set_executable(str(cli.folder / "no-python"))
     try:
         result = cli("compare", "lenet5", "--seeds", "2", *DIGITS, "--jobs", "2")
