@@ -68,7 +68,7 @@ def test_figures_are_those_of_the_runs(cli: CommandLine) -> None:
     assert [(row["recipe"], row["seed"], row["test_accuracy"]) for row in rows] == [
         (recipe, str(seed), str(metrics[recipe][seed]["test_accuracy"])) for recipe in metrics for seed in range(3)
     ]
-    assert json.loads((folder / "study.json").read_text()) == document
+    assert json.loads((folder / "study.json").read_text(encoding="utf-8")) == document
     for name in ("accuracy.png", "curves.png"):
         with Image.open(folder / name) as picture:
             assert picture.size[0] > 600
@@ -128,7 +128,7 @@ def test_damaged_run_is_named_and_trained_anew(
         run = Run(study.runs_folder / f"lenet5-digits-seed{seed}")
         run.folder.mkdir(parents=True)
         run.write(replace(record, seed=seed))
-    run.record_path.write_text("{")
+    run.record_path.write_text("{", encoding="utf-8")
     members = study.enrol([replace(record, seed=seed) for seed in (0, 1)], digits)
     assert [(member.run.name, member.finished) for member in members] == [
         ("lenet5-digits-seed0", True),
@@ -257,7 +257,7 @@ def begun_in_two_processes(folder: Path) -> tuple["subprocess.Popen[str]", Path]
 
 
 def _trainings_of(process: int) -> list[int]:
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="utf-8").split()
     return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
@@ -268,7 +268,7 @@ def _environment() -> dict[str, str]:
 
 def _epochs(folder: Path) -> int:
     history = folder / "history.csv"
-    return len(history.read_text().splitlines()) - 1 if history.is_file() else 0
+    return len(history.read_text(encoding="utf-8").splitlines()) - 1 if history.is_file() else 0
 
 
 def _locked(folder: Path) -> bool:
