@@ -20,6 +20,7 @@ from lenet_edge.runs.run import Run
 from lenet_edge.training.watcher import Progress, Watcher
 from lenet_edge_exporters import atomic, manifest
 from lenet_edge_runtime.host import installed_versions
+from lenet_edge_runtime.reading import read_bytes
 
 PACKAGES = ("lenet-edge", "torch")  # whose versions have to be the client's
 PROGRESS_SECONDS = 0.5  # between messages, all of which pass through the scheduler
@@ -101,7 +102,7 @@ def mismatch(address: str, found: dict[str, str], wanted: dict[str, str]) -> str
 
 def files_of(run: Run) -> dict[str, bytes]:
     """What has to travel of a run's folder."""
-    return {name: (run.folder / name).read_bytes() for name in FILES if (run.folder / name).is_file()}
+    return {name: read_bytes(run.folder / name) for name in FILES if (run.folder / name).is_file()}
 
 
 def keep(run: Run, files: dict[str, bytes]) -> None:
