@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,11 @@ def model(digits_run: Run, cli: CommandLine) -> Path:
     return Path(shutil.copy(source, cli.folder / source.name))
 
 
+PARQUET = pytest.param(
+    "parquet", marks=pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow (extra hf) is not installed")
+)
+
+
 @pytest.fixture
 def images(many: Path, cli: CommandLine) -> Path:
     (cli.folder / "images").symlink_to(many)
@@ -67,7 +73,7 @@ def shards(place: Path, name: str) -> dict[str, bytes]:
     return {path.name.removeprefix(name): path.read_bytes() for path in sorted(place.glob(f"{name}*"))}
 
 
-@pytest.mark.parametrize("suffix", ["txt", "csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["txt", "csv", "jsonl", PARQUET])
 def test_more_processes_write_the_same_bytes(suffix: str, model: Path, images: Path, cli: CommandLine) -> None:
     said = []
     for jobs in (1, 2, 3):
@@ -101,7 +107,7 @@ def test_parquet_holds_what_json_lines_hold(model: Path, images: Path, cli: Comm
     assert parquet.read_table("a.parquet").to_pylist() == expected
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", PARQUET])
 def test_shards_hold_what_one_file_holds(suffix: str, model: Path, images: Path, cli: CommandLine) -> None:
     for jobs in ("1", "3"):
         Path(jobs).mkdir()
