@@ -20,6 +20,7 @@ COMMANDS = {
     "litert": [("export", NOWHERE, "--format", "onnx", "--format", "tflite")],
     "cluster": [("compare", "lenet5", "--dataset", "digits", "--scheduler", "tcp://127.0.0.1:1")],
 }
+NO_COMMANDS = ("dev", "docs", "engines")
 CASES = [
     (extra, package, command)
     for extra, packages in EXTRAS.items()
@@ -32,7 +33,7 @@ CASES = [
 def test_table_is_the_projects() -> None:
     declared = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert {name: len(packages) for name, packages in EXTRAS.items()} == {
-        name: len(packages) for name, packages in declared.items() if name not in ("dev", "docs", "engines")  # that no command needs
+        name: len(packages) for name, packages in declared.items() if name not in NO_COMMANDS
     }
 
 
