@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -107,7 +108,8 @@ def _answer(child: "subprocess.CompletedProcess[bytes]", names: str, engine: str
     try:
         answer = dict(json.loads(stream.readline()))
         wrong = answer.get("error")
-        array = np.lib.format.read_array(stream, allow_pickle=False) if wrong is None and answer["array"] else None
+        with warnings.catch_warnings(action="ignore"):  # of headers in the manner of Python 2, which are refused next
+            array = np.lib.format.read_array(stream, allow_pickle=False) if wrong is None and answer["array"] else None
     except (ValueError, TypeError, KeyError, RecursionError, MemoryError):
         how = signal.Signals(-child.returncode).name if child.returncode < 0 else f"exit code {child.returncode}"
         raise ModelFileError(f"{names} crashes {engine} ({how}): do not use it") from None

@@ -291,6 +291,8 @@ def test_source_of_a_recipe_is_text_in_the_model_card(source: str) -> None:
         spec=ModelSpec(("a", "b"), 28, 28, (0.1,), (0.3,)),
         dataset="digits",
         metrics={"parameters": 1},
+        status="finished",
+        is_foreign=False,
     )
     first = model_card._purpose(record)[0]
     assert is_harmless(first)
