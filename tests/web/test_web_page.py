@@ -330,10 +330,11 @@ def test_changed_or_foreign_file_is_refused(model: Path, tmp_path: Path, cli: Co
     changed = tmp_path / "changed.onnx"
     changed.write_bytes(content)
     assert "changed after it was written" in cli.fails("export", changed, "--web", "page")
-    changed.write_bytes(b"\x3a\x00")
-    assert "carries no lenet-edge metadata" in cli.fails("export", changed, "--web", "page")
-    changed.write_bytes(b"no model")
-    assert "changed.onnx: not an ONNX" in cli.fails("export", changed, "--web", "page")
+    for other in (b"\x3a\x00", b"no model"):
+        changed.write_bytes(other)
+        result = cli("export", changed, "--web", "page")
+        assert result.exit_code == 2
+        assert "another tool's ONNX file: say what it is for, by --dataset" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize("engine", ["wasm"], indirect=True)
