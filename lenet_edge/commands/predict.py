@@ -21,8 +21,7 @@ from lenet_edge.options import (
     open_foreign,
 )
 from lenet_edge_exporters.formats import FORMATS
-from lenet_edge_runtime.near_names import did_you_mean
-from lenet_edge_runtime.pretrained_files import PREFIX, PRETRAINED, pretrained_file, pretrained_name
+from lenet_edge_runtime.pretrained_files import PREFIX, no_such_network, pretrained_file, pretrained_name
 
 if TYPE_CHECKING:
     from lenet_edge.predicting.delivery import Delivery
@@ -234,10 +233,7 @@ def _pretrained(given: Path) -> Path | None:
     if not str(given).startswith(PREFIX):
         return None
     if (name := pretrained_name(given)) is None:
-        near = did_you_mean(str(given).removeprefix(PREFIX), PRETRAINED)
-        raise typer.BadParameter(
-            f"no network called {given} comes with lenet-edge; {near}there is {', '.join(PRETRAINED)}"
-        )
+        raise typer.BadParameter(no_such_network(given))
     return pretrained_file(name)
 
 

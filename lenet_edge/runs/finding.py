@@ -9,8 +9,8 @@ from lenet_edge.runs.record import RunRecord, Status
 from lenet_edge.runs.run import RUNS, Run
 from lenet_edge_exporters import manifest
 from lenet_edge_runtime.errors import RunError
-from lenet_edge_runtime.near_names import did_you_mean, near_path
-from lenet_edge_runtime.pretrained_files import PREFIX, PRETRAINED, pretrained_name
+from lenet_edge_runtime.near_names import near_path
+from lenet_edge_runtime.pretrained_files import PREFIX, no_such_network, pretrained_name
 
 PRETRAINED_RUNS = Path(__file__).parent / "pretrained"
 
@@ -67,19 +67,13 @@ def pretrained_run(name: str) -> Run:
 def _named(given: Path, root: Path) -> Run:
     if str(given).startswith(PREFIX):
         if (name := pretrained_name(given)) is None:
-            raise RunError(
-                f"no network called {given} comes with lenet-edge; {_near(given)}there is {', '.join(PRETRAINED)}"
-            )
+            raise RunError(no_such_network(given))
         return pretrained_run(name)
     if given.exists() or (root / given).exists():
         return Run(given if given.exists() else root / given)
     if near := near_path(given) or near_path(root / given):
         raise RunError(f"{given} is not a run folder: {near}'lenet-edge train' makes one")
     return Run(given)
-
-
-def _near(given: Path) -> str:
-    return did_you_mean(str(given).removeprefix(PREFIX), PRETRAINED)
 
 
 _DESCRIBED = {

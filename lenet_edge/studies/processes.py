@@ -6,14 +6,12 @@ pipe, the lifeline: when this process closes it, they stop at their next batch; 
 
 import functools
 import multiprocessing
-import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing import connection
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from lenet_edge.studies.progress import StudyProgress
 from lenet_edge.studies.studies import Member
 from lenet_edge.training.console_watcher import SignalWatcher
 from lenet_edge.training.watcher import Progress, TrainingStopped, Watcher
+from lenet_edge_runtime.processes import end_with_parent, held
 
 LOOK_SECONDS = 0.1  # between looks at the progress of the children
 
@@ -56,7 +55,7 @@ class _Pool:
         while waiting or busy:
             while waiting and idle:
                 number, member = waiting.popleft()
-                with _signals_kept_here():
+                with held({signal.SIGINT, signal.SIGTERM}):  # which a terminal, or `timeout`, sends to all
                     future = idle[-1].submit(_train_here, number, member.run.folder, *self._source)
                 busy[future] = member, idle.pop()
             done, _ = wait(busy, LOOK_SECONDS, FIRST_COMPLETED)
@@ -95,19 +94,6 @@ def _reason(future: Future[str | None]) -> str | None:
     return future.result() if error is None else repr(error)
 
 
-@contextmanager
-def _signals_kept_here() -> Iterator[None]:
-    """Children begun meanwhile leave to this process the signals that a terminal, or `timeout`, sends to all."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows, where `_begin` sees to Ctrl-C
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 class _ChildWatcher(Watcher):
     """Tells the parent by the pipe that all children share: a message is one write, too short to be torn."""
 
@@ -123,20 +109,16 @@ class _ChildWatcher(Watcher):
         return self._signal
 
     def attend(self, lifeline: "connection.Connection[None, None]") -> None:
-        """Wait until the parent closes the lifeline or is gone."""
+        """Wait until the parent closes the lifeline."""
         connection.wait([lifeline])
         self._signal = signal.SIGTERM
-        parent = multiprocessing.parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)
 
 
 def _begin(
     sender: "connection.Connection[tuple[int, Progress], None]", lifeline: "connection.Connection[None, None]"
 ) -> None:
     global _watcher
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     _watcher = _ChildWatcher(sender)
     threading.Thread(target=_watcher.attend, args=(lifeline,), daemon=True).start()
 

@@ -26,11 +26,11 @@ def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece], jobs: int
     Raises LenetEdgeError where the system ends one of them.
     """
     # Not forked: onnxruntime has threads by now.
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _follow_parent)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), end_with_parent)
     waiting: deque[Future[Result]] = deque()
     try:
         for piece in pieces:
-            with _interrupts_held():
+            with held({signal.SIGINT}):
                 waiting.append(pool.submit(work, piece))
             if len(waiting) == AHEAD * jobs:
                 yield waiting.popleft().result()
@@ -44,7 +44,7 @@ def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece], jobs: int
         pool.shutdown(cancel_futures=True)
 
 
-def _follow_parent() -> None:
+def end_with_parent() -> None:
     """In a new process: Ctrl-C is its parent's business, and without a parent there is nothing to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -58,12 +58,12 @@ def _follow_parent() -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Processes that are started in here never get Ctrl-C, not even while they import."""
-    if not hasattr(signal, "pthread_sigmask"):
+def held(signals: set[signal.Signals]) -> Iterator[None]:
+    """Processes that are started in here never get these signals, which are sent to all, not even while they import."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where `end_with_parent` sees to Ctrl-C
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:

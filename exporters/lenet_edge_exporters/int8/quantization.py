@@ -183,12 +183,8 @@ def _show_relu(graph: onnx.GraphProto) -> None:
     """
     import onnx
 
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
     for index, node in reversed(list(enumerate(graph.node))):
-        after = readers.get(node.output[0], [])
+        after = [reader for reader in graph.node if node.output[0] in reader.input]
         if node.op_type == "Gemm" and [reader.op_type for reader in after] == ["QuantizeLinear"]:
             (quantize,) = after
             if folding.initializer(graph, quantize.input[2]) == 0:
