@@ -1,4 +1,4 @@
-"""Makes the networks that come with the package: the default recipe, trained and exported to int8.
+"""Makes the networks that come with the package: the default recipe, trained with strangers and exported to int8.
 
     python benchmarks/pretrained.py                      # trains each of them, some minutes
     python benchmarks/pretrained.py --run mnist=RUN      # exports a finished run instead, as after a change of int8
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lenet_edge.artefacts.exporting import export_run
 from lenet_edge.data.datasets import load_dataset
-from lenet_edge.networks.recipes import DEFAULT_RECIPE, RECIPES
+from lenet_edge.networks.recipes import DEFAULT_RECIPE, RECIPES, STRANGERS
 from lenet_edge.runs.finding import pretrained_run
 from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
@@ -26,10 +26,11 @@ KEPT = ("run.json", "weights.safetensors", "history.csv")
 
 
 def trained(name: str, folder: Path, data_dir: Path | None, epochs: int | None) -> Run:
-    """A run of the default recipe on this data set, seed 0."""
+    """A run of the default recipe with strangers on this data set, seed 0."""
     data = load_dataset(name, data_dir)
     run = Run(folder)
-    run.write(start_record(RECIPES[DEFAULT_RECIPE], data, device="cpu", epochs=epochs))
+    recipe = RECIPES[DEFAULT_RECIPE].changed(strangers=STRANGERS)
+    run.write(start_record(recipe, data, device="cpu", epochs=epochs))
     with ConsoleWatcher() as watcher:
         complete(run, data, watcher, resume=False)
     return run

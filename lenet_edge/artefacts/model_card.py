@@ -228,7 +228,8 @@ def _training(record: RunRecord) -> list[str]:
             f"- Recipe {code_span(recipe.name)}: {record.metrics.get('epochs', recipe.epochs)} epochs, batches of "
             f"{recipe.batch_size}, {_optimizer(recipe)}, "
             f"weight decay {recipe.weight_decay}, label smoothing {recipe.label_smoothing}, "
-            f"{'with' if recipe.augment else 'without'} augmentation",
+            f"{'with' if recipe.augment else 'without'} augmentation"
+            + (f", {recipe.strangers:.0%} of made images of none of the classes" if recipe.strangers else ""),
             f"- Seed {record.seed}, on {markdown_text(record.device)} with {record.threads} thread(s)",
             f"- Accuracy on the held-out validation images: {percent(record.metrics['val_accuracy'])}",
         ]

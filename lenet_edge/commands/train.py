@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from lenet_edge import console
-from lenet_edge.networks.recipes import DEFAULT_RECIPE, Recipe, find_recipe, own_recipe
+from lenet_edge.networks.recipes import DEFAULT_RECIPE, STRANGERS, Recipe, find_recipe, own_recipe
 from lenet_edge.options import (
     MAX_SEED,
     ChannelsOption,
@@ -58,6 +58,10 @@ def run(
         int | None,
         typer.Option(min=1, help="Stop after so many epochs without a better validation accuracy; keep the best."),
     ] = None,
+    strangers: Annotated[
+        bool,
+        typer.Option("--strangers", help="Also train on made images of none of the classes, so that they are refused."),
+    ] = False,
     qat: Annotated[
         bool,
         typer.Option("--qat", help="Fine-tune a finished run with fake quantization, for export --int8; a new run."),
@@ -94,13 +98,14 @@ def run(
             "recipe": recipe, "--dataset": dataset, "--epochs": epochs, "--batch-size": batch_size, "--lr": lr,
             "--seed": seed, "--device": device, "--threads": threads, "--qat": qat or None, "--from": source,
             "--size": size, "--channels": channels, "--val": val, "--skip-unreadable": skip_unreadable or None,
-            "--class-weights": class_weights, "--patience": patience,
+            "--class-weights": class_weights, "--patience": patience, "--strangers": strangers or None,
         }  # fmt: skip
         run, data = _resumed(out, data_dir, typed)
     elif qat:
         _refuse_with(
             "--qat", recipe=recipe, dataset=dataset, seed=seed, size=size, channels=channels, val=val,
             skip_unreadable=skip_unreadable or None, class_weights=class_weights, patience=patience,
+            strangers=strangers or None,
         )  # fmt: skip
         run, data = _fine_tuned(
             source, data_dir, out=out, epochs=epochs, batch_size=batch_size, learning_rate=lr, device=device or "auto",
@@ -110,8 +115,9 @@ def run(
         if net and recipe:
             raise typer.BadParameter("--net takes the place of a recipe; leave the recipe out")
         chosen = (own_recipe(net) if net else find_recipe(recipe or DEFAULT_RECIPE)).changed(
-            batch_size=batch_size, learning_rate=lr, patience=patience, class_weights=_class_weights(class_weights)
-        )
+            batch_size=batch_size, learning_rate=lr, patience=patience, class_weights=_class_weights(class_weights),
+            strangers=STRANGERS if strangers else None,
+        )  # fmt: skip
         form = image_form(size, channels, val, skip_unreadable)
         run, data = _started(
             chosen, dataset, data_dir, form, out, seed=seed or 0, device=device or "auto", threads=threads,

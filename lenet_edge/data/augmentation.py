@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far an image may be changed and still show the same thing; each amount is drawn from -x to +x."""
+    """How far an image may be changed and still show the same thing; each amount is drawn from -x to +x.
+
+    The last three are what shows nothing of the classes any more: which of them, by their index, once it is mirrored,
+    upside down (turned by 180 degrees), or turned by 90 degrees either way.
+    """
 
     rotation_degrees: float
     scale: float  # share of the size, horizontally and vertically apart
@@ -23,6 +27,9 @@ class Augmentation:
     flip: bool = False  # mirrored left to right, half of the time
     vertical_flip: bool = False  # turned upside down, half of the time
     jitter: float = 0.0  # share of brightness, and of contrast about the image's mean
+    strange_mirrored: tuple[int, ...] = ()
+    strange_upended: tuple[int, ...] = ()
+    strange_turned: tuple[int, ...] = ()
 
 
 def amounts_for(recipe: Recipe, allowed: Augmentation) -> Augmentation | None:

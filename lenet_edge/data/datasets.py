@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -88,7 +89,13 @@ def search_path(data_dir: Path | None) -> list[Path]:
     return [*given, *lent, user_cache_path("lenet-edge")]
 
 
-_DIGIT_AUGMENTATION = Augmentation(rotation_degrees=7, scale=0.07, shear=0.1, shift_pixels=1.4)
+_WRITING_AUGMENTATION = Augmentation(rotation_degrees=7, scale=0.07, shear=0.1, shift_pixels=1.4)
+_DIGIT_AUGMENTATION = replace(
+    _WRITING_AUGMENTATION,
+    strange_mirrored=(2, 3, 4, 5, 6, 7, 9),
+    strange_upended=(3, 4, 7),  # a 2 or a 5 stays one, a 6 becomes a 9
+    strange_turned=(1, 2, 3, 4, 5, 6, 7, 8, 9),
+)
 _FASHION_AUGMENTATION = Augmentation(rotation_degrees=4, scale=0.05, shear=0, shift_pixels=1.5, flip=True)
 
 _IDX_FILES = (
@@ -143,7 +150,7 @@ DATASETS = {
             title="KMNIST",
             labels=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
             load=load_idx,
-            augmentation=_DIGIT_AUGMENTATION,
+            augmentation=_WRITING_AUGMENTATION,
             torchvision_name="KMNIST",
             md5s=_idx_md5s(
                 "bdb82020997e1d708af4cf47b453dcf7",
@@ -166,7 +173,7 @@ DATASETS = {
                 title=f"EMNIST {split}",
                 labels=labels,
                 load=load_emnist,
-                augmentation=_DIGIT_AUGMENTATION,
+                augmentation=_DIGIT_AUGMENTATION if labels == DIGIT_NAMES else _WRITING_AUGMENTATION,
                 torchvision_name="EMNIST",
                 fit="mnist",
             )

@@ -18,6 +18,7 @@ from lenet_edge_runtime.records import FileName, Within
 
 Rate = Annotated[float, Within(0, 1e6)]
 Steps = Annotated[int, Within(0, 10**9)]
+STRANGERS = 0.25  # of `train --strangers`; an eighth costs half as much and refuses a little less
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Recipe:
     weight_decay: Annotated[float, Within(0, 1e3)] = 0.0  # of weights alone, not of biases and BatchNorm
     label_smoothing: Share = 0.0
     warmup: Share = 0.2  # share of all steps
+    strangers: Share = 0.0  # images of none of the classes beside each batch, as a share of it (`data.strangers`)
     average_decay: Share = 0.0  # of the exponential moving average that becomes the final weights; 0: none
     augment: bool = True
     padding: Annotated[int, Within(0, 256)] = 2  # 28 x 28 becomes LeNet's 32 x 32

@@ -41,6 +41,7 @@ def _as_typed(run: Run, record: RunRecord, typed: dict[str, Any]) -> dict[str, A
         **_of_images(run, record, typed),
         "--class-weights": recipe.class_weights,
         "--patience": recipe.patience,
+        "--strangers": recipe.strangers > 0,
         "--qat": record.quantization is not None,
         "--from": _source(record, typed.get("--from")),
     }

@@ -16,13 +16,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lenet_edge.data.augmentation import amounts_for, augment
 from lenet_edge.data.image_data import ImageData, ImageForm
+from lenet_edge.data.strangers import strangers
 from lenet_edge.networks.models import build_model
-from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.checkpoints import TrainingState
 from lenet_edge.runs.history import Epoch
 from lenet_edge.runs.record import RunRecord
 from lenet_edge.training.distributed import ALONE, Team
+from lenet_edge.training.objective import STRANGER, class_weights, classification_loss, strangers_loss
 from lenet_edge.training.optimization import learning_rate_at, optimizer_for, steps_per_epoch
 from lenet_edge.training.quantization_aware import FakeQuantized
 from lenet_edge.training.watcher import Progress, TrainingStopped, Watcher
@@ -62,7 +63,7 @@ class Trainer:
         self.train_pixels, self.train_labels = self.on_device(data.train_pixels[train], data.train_labels[train])
         self.val_pixels, self.val_labels = self.on_device(data.train_pixels[held_out], data.train_labels[held_out])
         self.class_weights = class_weights(self.recipe, data.train_labels[train], self.device)
-        self.amounts = amounts_for(self.recipe, data.augmentation)
+        self.allowed, self.amounts = data.augmentation, amounts_for(self.recipe, data.augmentation)
         net = build_model(self.recipe.model)
         self.net: nn.Module = (FakeQuantized(net, self.spec) if record.quantization else net).to(self.device)
         team.adapt(self.net)
@@ -71,6 +72,8 @@ class Trainer:
         self.average = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
         self.epoch = self.updates = 0
         self.steps = steps_per_epoch(self.recipe, len(self.train_pixels))
+        self.batch_size = min(self.recipe.batch_size, len(self.train_pixels))
+        self.strangers = math.ceil(self.recipe.strangers * self.batch_size)
         self.val_accuracy: float | None = None
 
     def on_device(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -89,7 +92,7 @@ class Trainer:
             self.team.send(NEXT_EPOCH)
         self.net.train()
         order = torch.randperm(len(self.train_pixels), generator=self.generator)
-        size = min(self.recipe.batch_size, len(order))
+        size = self.batch_size
         loss_sum, right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         rate, start = 0.0, time.perf_counter()
         for step in range(self.steps):
@@ -154,21 +157,33 @@ class Trainer:
     def _progress(self, step: int, loss: float, speed: float) -> Progress:
         return Progress(self.epoch + 1, self.recipe.epochs, step, self.steps, loss, speed, self.val_accuracy)
 
-    def _train_batch(self, indices: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-        share = self.team.share(len(indices))
-        pixels, labels = self.train_pixels[indices], self.train_labels[indices[share]]
+    def _drawn(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """This process's share of a step: images float32 0 to 255, padded, and labels; STRANGER is a stranger's."""
+        padding, count = self.recipe.padding, self.strangers
+        share = self.team.share(len(indices) + count)
+        pixels, labels = self.train_pixels[indices], self.train_labels[indices]
+        if not count:
+            return self._changed(pixels, padding, share), labels[share]
+        sources = self._changed(pixels[:count], 0)
+        strange = strangers(sources, labels[:count], self.allowed, self.spec.polarity != "any", self.generator)
+        images = torch.cat([self._changed(pixels, padding), F.pad(strange, (padding,) * 4)])
+        return images[share], torch.cat([labels, labels.new_full((count,), STRANGER)])[share]
+
+    def _changed(self, pixels: Tensor, padding: int, share: slice = slice(None)) -> Tensor:
         if self.amounts is not None:
-            images = augment(pixels, self.recipe.padding, self.amounts, self.generator, share)
-            logits = self.net(images * self.input.scale + self.input.shift)
-        else:
-            logits = self.input(pixels[share])
-        loss = F.cross_entropy(logits, labels, self.class_weights, label_smoothing=self.recipe.label_smoothing)
-        if self.team.size > 1:  # the shares' losses add up to the mean over the batch
-            loss = loss * (len(labels) / len(indices))
+            return augment(pixels, padding, self.amounts, self.generator, share)
+        return F.pad(pixels[share].float(), (padding,) * 4)
+
+    def _train_batch(self, indices: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+        images, labels = self._drawn(indices)
+        logits = self.net(images * self.input.scale + self.input.shift)
+        whole = self.train_labels[indices]
+        loss = classification_loss(logits, labels, whole, self.class_weights, self.recipe.label_smoothing)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        objective = loss + strangers_loss(logits, labels, self.strangers) if self.strangers else loss
+        objective.backward()  # type: ignore[no-untyped-call]
         hits = (logits.detach().argmax(1) == labels).sum()
         loss, hits = self.team.sum_step(self.net, loss.detach(), hits)
         self.optimizer.step()
@@ -195,14 +210,6 @@ class Trainer:
                 f"try a lower --lr than {self.recipe.learning_rate:g}"
             )
         return value
-
-
-def class_weights(recipe: Recipe, labels: np.ndarray, device: torch.device) -> Tensor | None:
-    """Weights of the loss, float32 [classes]: n / (classes * images of the class), as scikit-learn's "balanced"."""
-    if recipe.class_weights == "none":
-        return None
-    counts = np.bincount(labels, minlength=recipe.model.classes)
-    return torch.tensor(len(labels) / (len(counts) * counts), dtype=torch.float32, device=device)
 
 
 def logits_of(net: nn.Module, spec: ModelSpec, pixels: Tensor) -> Tensor:

@@ -244,7 +244,7 @@ def test_labels_of_emnist_are_torchvisions() -> None:
 def test_class_weights_are_scikit_learns() -> None:
     import torch
 
-    from lenet_edge.training.trainer import class_weights
+    from lenet_edge.training.objective import class_weights
 
     labels = np.array([0] * 7 + [1] * 2 + [2])
     recipe = RECIPES["lenet5"].__class__(**{**vars(RECIPES["lenet5"]), "class_weights": "balanced"})

@@ -77,6 +77,7 @@ def test_repeated_options_that_agree(typed: Sequence[str], stopped: Run, cli: Co
         (("--lr", "0.1"), "--lr 0.1 (the run has 0.05)"),
         (("--seed", "0"), "--seed 0 (the run has 7)"),
         (("--device", "cuda"), "--device cuda (the run has cpu)"),
+        (("--strangers",), "--strangers (the run was started without it)"),
         (("--threads", "2"), "--threads 2 (the run has 1)"),
         (("--qat",), "--qat (the run was started without it)"),
         (("--lr", "0.1", "--seed", "1"), "--lr 0.1 (the run has 0.05), --seed 1 (the run has 7)"),

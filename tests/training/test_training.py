@@ -115,6 +115,21 @@ def test_resuming_is_bit_exact(recipe: str, stopped_after: int, tmp_path: Path, 
     assert [replace(row, seconds=0, images_per_second=0) for row in read_history(stopped)] == same
 
 
+def test_strangers_are_the_same_after_a_stop(tmp_path: Path, data: ImageData) -> None:
+    straight, stopped, without = (
+        new_run(tmp_path / name, data, strangers=share)
+        for name, share in (("straight", 0.3), ("stopped", 0.3), ("without", 0.0))
+    )
+    train(straight, data, Watcher())
+    train(without, data, Watcher())
+    with pytest.raises(TrainingStopped):
+        train(stopped, data, StopAfter(1))
+    torch.manual_seed(12345)
+    train(stopped, data, Watcher(), resume=True)
+    assert stopped.weights_path.read_bytes() == straight.weights_path.read_bytes()
+    assert straight.weights_path.read_bytes() != without.weights_path.read_bytes()
+
+
 @pytest.mark.parametrize("stopped_after", [1, 2])
 def test_patience_keeps_the_best_epoch_however_it_was_interrupted(
     stopped_after: int, tmp_path: Path, data: ImageData
