@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.statistics import mcnemar_exact
 from lenet_edge.networks.layer_tensors import Layer
+from lenet_edge.networks.models import Network
 from lenet_edge.networks.variants import Variant, build
 from lenet_edge_runtime.images import normalise
 from lenet_edge_runtime.spec import ModelSpec
 
 Chains = Mapping[str, Sequence[Layer]]  # by the key of their table in the file
 
-STAGES = ((100, 16), (400, 6), (2000, 4))  # training images, and how many variants go on to the next stage at most
+# Training images, and how many variants go on to the next stage at most.
+STAGES = ((30, 128), (100, 16), (400, 6), (2000, 4))
 MOST_IMAGES = 8_000  # where the last stage leaves it open
 TEMPERATURES = tuple(2 ** (step / 8) for step in range(-20, 21))  # by which logits are divided
 P_WORSE = 0.001  # McNemar's p below which a variant is worse
@@ -158,6 +160,13 @@ def measure_on(data: ImageData, chains: Chains) -> Callable[[Variant, int], Scor
     """What tries a variant on the first so many of the training images, in an order drawn once."""
     order = np.random.default_rng(0).permutation(len(data.train_labels))
     fed: dict[tuple[object, ...], torch.Tensor] = {}
+    nets: dict[tuple[object, ...], Network] = {}  # one for all normalisations; they share the file's weights
+
+    def net_of(variant: Variant) -> Network:
+        key = (variant.config, variant.channels_last, variant.key)
+        if key not in nets:
+            nets[key] = build(variant, chains[variant.key])
+        return nets[key]
 
     def images_for(variant: Variant, count: int, *, moved: bool) -> torch.Tensor:
         norm = variant.normalisation
@@ -173,7 +182,7 @@ def measure_on(data: ImageData, chains: Chains) -> Callable[[Variant, int], Scor
 
     def measure(variant: Variant, count: int) -> Scored:
         labels = data.train_labels[order[:count]]
-        net = build(variant, chains[variant.key])
+        net = net_of(variant)
 
         def logits_of(images: torch.Tensor) -> torch.Tensor:
             with torch.inference_mode():
@@ -200,8 +209,9 @@ def _moved_and_dimmed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def losses_of(logits: torch.Tensor, labels: torch.Tensor) -> NDArray[np.float64]:
     """Cross entropy of each image in nats, at the temperature where their mean is least."""
     rows = torch.nan_to_num(logits)
-    losses = [torch.nn.functional.cross_entropy(rows / t, labels, reduction="none") for t in TEMPERATURES]
-    return np.asarray(min(losses, key=lambda item: float(item.mean())).numpy())
+    scaled = rows / torch.tensor(TEMPERATURES, dtype=rows.dtype)[:, None, None]
+    losses = scaled.logsumexp(2) - scaled[:, torch.arange(len(labels)), labels]
+    return losses[losses.mean(1).argmin()].numpy()
 
 
 def _best_first(scored: Sequence[Scored]) -> list[Scored]:

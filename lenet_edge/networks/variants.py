@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import pairwise, product
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from lenet_edge.networks.architectures import ImportedActivation, ImportedConvolution, ImportedDense, ImportedNetConfig
@@ -121,9 +122,13 @@ def variants(
 
 
 def build(variant: Variant, layers: Sequence[Layer]) -> Network:
-    """The net of a variant with the weights of the layers, float32, in evaluation mode."""
+    """The net of a variant with the weights of the layers, float32, in evaluation mode.
+
+    The weights are the layers' own where those are float32: they are not copied.
+    """
     config = variant.config
-    net = build_model(config)
+    with torch.device("meta"):  # a search builds hundreds: nothing is drawn that is not used
+        net = build_model(config)
     tensors: list[Tensor] = []
     for index, layer in enumerate(layers):
         weight = layer.weight[1]
@@ -132,9 +137,10 @@ def build(variant: Variant, layers: Sequence[Layer]) -> Network:
         if index == len(config.convolutions) and variant.channels_last:
             weight = _channels_first(weight, sides_of(config)[-1])
         tensors += [weight, *([layer.bias[1]] if layer.bias else []), *(item for _, item in layer.norm)]
-    keys = [key for key in net.state_dict() if not key.endswith("num_batches_tracked")]
-    state = dict(zip(keys, (item.float().clone() for item in tensors), strict=True))
-    net.load_state_dict(state, strict=False)
+    counters = {key: torch.tensor(0) for key in net.state_dict() if key.endswith("num_batches_tracked")}
+    keys = [key for key in net.state_dict() if key not in counters]
+    state = dict(zip(keys, (item.float() for item in tensors), strict=True))
+    net.load_state_dict(state | counters, assign=True)
     return net.eval().requires_grad_(False)
 
 
