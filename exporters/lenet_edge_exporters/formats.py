@@ -224,7 +224,7 @@ def _compared(
     if agreement >= least and difference <= allowed and np.isfinite(difference):
         return agreement, difference, None
     complaint = (
-        f"{name} disagrees with the PyTorch model on {len(logits)} images: agreement {agreement:.4f} "
+        f"{name} disagrees with its network on {len(logits)} images: agreement {agreement:.4f} "
         f"(at least {least}), largest logit difference {difference:.2g} (at most {allowed:.2g})"
     )
     return agreement, difference, complaint

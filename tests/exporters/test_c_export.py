@@ -538,7 +538,7 @@ def test_operator_that_c_has_not_is_named() -> None:
 
 def test_folder_that_disagrees_is_not_left_behind(tmp_path: Path) -> None:
     job = make_job("lenet5")
-    with pytest.raises(GateError, match=r"disagrees with the PyTorch model on 64 images.*kept as net-c\.rejected"):
+    with pytest.raises(GateError, match=r"disagrees with its network on 64 images.*kept as net-c\.rejected"):
         export(job, "c", tmp_path / "net-c", np.full((64, 10), np.nan, np.float32))
     assert not (tmp_path / "net-c").exists()
 

@@ -82,7 +82,7 @@ def test_file_carries_its_spec_and_origin(format_name: str, tmp_path: Path) -> N
 def test_file_that_disagrees_is_left_as_rejected_alone(format_name: str, tmp_path: Path) -> None:
     job = make_job("lenet5")
     path = tmp_path / f"net{FORMATS[format_name].suffix}"
-    with pytest.raises(GateError, match=r"disagrees with the PyTorch model on 64 images.*; it is kept as net"):
+    with pytest.raises(GateError, match=r"disagrees with its network on 64 images.*; it is kept as net"):
         export(job, format_name, path, -reference(job))
     kept = formats.rejected_path(path)
     assert sorted(tmp_path.iterdir()) == sorted([kept, kept.with_suffix(".txt")])
@@ -293,4 +293,4 @@ def test_int8_that_changes_classes_is_judged_by_the_measurement_and_kept_with_th
     with pytest.raises(GateError, match=r"agreement .* \(at least 0.97\).*; it is kept as net.int8.rejected.onnx"):
         export(job, "int8", tmp_path / "net.int8.onnx", other)
     assert (tmp_path / "net.int8.onnx").read_bytes() == former
-    assert "disagrees with the PyTorch model" in (tmp_path / "net.int8.rejected.txt").read_text(encoding="utf-8")
+    assert "disagrees with its network" in (tmp_path / "net.int8.rejected.txt").read_text(encoding="utf-8")

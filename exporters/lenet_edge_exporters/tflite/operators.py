@@ -37,7 +37,7 @@ def write(step: Step, writer: ModelWriter, source: int, codes: Codes, number: in
 
 
 def _convolve(step: Convolution, writer: ModelWriter, source: int, codes: Codes, name: str) -> tuple[int, Codes]:
-    _check_scale(step.sums, codes)
+    _check_scale(step.sums, codes, name)
     source, padding = _padded(step.window, writer, source, codes, name)
     target = _codes_of(step.sums, (step.window.rows, step.window.columns, len(step.weights)))
     inputs = [source, *_constants(step.weights, step.sums, writer, name)]
@@ -46,7 +46,7 @@ def _convolve(step: Convolution, writer: ModelWriter, source: int, codes: Codes,
 
 
 def _multiply(step: Dense, writer: ModelWriter, source: int, codes: Codes, name: str) -> tuple[int, Codes]:
-    _check_scale(step.sums, codes)
+    _check_scale(step.sums, codes, name)
     inputs = int(step.weights.shape[1])
     if codes.shape != (inputs,):
         row = Codes((inputs,), codes.scale, codes.zero_point)
@@ -63,7 +63,8 @@ def _max_pool(step: MaxPool, writer: ModelWriter, source: int, codes: Codes, nam
     padding = _implied_padding(window)
     if padding is None:
         raise UnsupportedError(
-            f"the TFLite export has no MaxPool with pads {list(window.pads)}; export this net as int8 ONNX or c"
+            f"the TFLite export has no MaxPool with pads {list(window.pads)}, as {name} has; "
+            f"export this net as int8 ONNX or c"
         )
     target = Codes((window.rows, window.columns, window.channels), codes.scale, codes.zero_point)
     options = {
@@ -133,8 +134,11 @@ def _codes_of(sums: Sums, shape: Shape) -> Codes:
     return Codes(shape, float(sums.output_scale), sums.output_zero - SIGNED)
 
 
-def _check_scale(sums: Sums, codes: Codes) -> None:
+def _check_scale(sums: Sums, codes: Codes, name: str) -> None:
     """Refuse codes that are read by another scale than they were written with, as between a tanh and its sigmoid."""
     stated: tuple[Any, ...] = (float(sums.input_scale), sums.input_zero - SIGNED)
     if stated != (codes.scale, codes.zero_point):
-        raise UnsupportedError("the TFLite export has no codes of two scales; export this net as int8 ONNX or c")
+        raise UnsupportedError(
+            f"the TFLite export has no codes of two scales, as {name} reads (behind a tanh, for instance); "
+            f"export this net as int8 ONNX or c"
+        )
