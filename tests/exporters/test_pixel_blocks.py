@@ -10,7 +10,7 @@ from lenet_edge.artefacts.exporting import export_job
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.opened import open_run
 from lenet_edge.runs.run import Run
-from lenet_edge_exporters import int8
+from lenet_edge_exporters import folding, int8
 from lenet_edge_exporters.int8 import quantization
 from lenet_edge_exporters.onnx import build
 from lenet_edge_exporters.pixel_blocks import widen_first_convolution
@@ -39,18 +39,34 @@ def rewritten(model: Model) -> tuple[Model, bool]:
 
 def small_net(
     *, channels: int = 1, size: int = 12, kernel: int = 5, pads: tuple[int, int] = (0, 0), stride: int = 1,
-    pooling: str = "MaxPool", pool: int = 2,
+    pooling: str = "MaxPool", pool: int = 2, filters: int = 3, second: tuple[int, tuple[int, int]] | None = None,
 ) -> Model:  # fmt: skip
-    """Convolution, ReLU, pooling and a dense layer with random weights, in the form that `onnx.build` gives."""
+    """Convolution, ReLU, pooling and a dense layer with random weights, in the form that `onnx.build` gives.
+
+    `second`: kernel and pads of another convolution behind the pooling.
+    """
     random = np.random.default_rng(kernel)
     outputs = (size + sum(pads) - kernel) // stride + 1
-    features = 3 * (outputs // pool) ** 2
+    pooled = outputs // pool
     arrays = {
-        "conv.weight": random.normal(size=(3, channels, kernel, kernel)) / 255,
-        "conv.bias": random.normal(size=3),
-        "dense.weight": random.normal(size=(4, features)),
+        "conv.weight": random.normal(size=(filters, channels, kernel, kernel)) / 255,
+        "conv.bias": random.normal(size=filters),
         "dense.bias": random.normal(size=4),
     }
+    between = []
+    if second is not None:
+        kernel_2, pads_2 = second
+        pooled += sum(pads_2) - kernel_2 + 1
+        arrays["second.weight"] = random.normal(size=(filters, filters, kernel_2, kernel_2))
+        arrays["second.bias"] = random.normal(size=filters)
+        between = [
+            helper.make_node(
+                "Conv", ["p", "second.weight", "second.bias"], ["s"], "second",
+                kernel_shape=[kernel_2] * 2, pads=[pads_2[0], pads_2[0], pads_2[1], pads_2[1]],
+            ),
+            helper.make_node("Relu", ["s"], ["t"], "relu_2"),
+        ]  # fmt: skip
+    arrays["dense.weight"] = random.normal(size=(4, filters * pooled**2))
     nodes = [
         helper.make_node("Cast", ["pixels"], ["x"], "cast", to=TensorProto.FLOAT),
         helper.make_node(
@@ -59,7 +75,8 @@ def small_net(
         ),
         helper.make_node("Relu", ["y"], ["z"], "relu"),
         helper.make_node(pooling, ["z"], ["p"], "pool", kernel_shape=[pool] * 2, strides=[pool] * 2),
-        helper.make_node("Flatten", ["p"], ["f"], "flatten"),
+        *between,
+        helper.make_node("Flatten", ["t" if between else "p"], ["f"], "flatten"),
         helper.make_node("Gemm", ["f", "dense.weight", "dense.bias"], ["logits"], "dense", transB=1),
     ]  # fmt: skip
     graph = helper.make_graph(
@@ -93,10 +110,32 @@ def test_trained_net(digits_run: Run, digits: ImageData, plain: None) -> None:
     ],
 )  # fmt: skip
 def test_every_even_geometry(kernel: int, pads: tuple[int, int], plain: None) -> None:
-    before = int8.quantize(small_net(kernel=kernel, pads=pads), noise())
+    for size in (12, 14):  # four pixels in a row, and two by two
+        before = int8.quantize(small_net(kernel=kernel, pads=pads, size=size), noise(size=size))
+        after, applied = rewritten(before)
+        assert applied
+        np.testing.assert_array_equal(logits(after, noise(size=size)), logits(before, noise(size=size)))
+
+
+@pytest.mark.parametrize(
+    ("filters", "second", "paired"),
+    [
+        (6, (5, (0, 0)), True), (6, (3, (1, 1)), True), (6, (3, (0, 2)), True), (10, (1, (0, 0)), True),
+        (2, (2, (1, 0)), True), (6, (4, (1, 2)), True),
+        (4, (5, (0, 0)), False),  # aligned as it is
+        (3, (5, (0, 0)), False),  # not aligned in pairs either
+        (6, (4, (0, 0)), False),  # an odd width
+    ],
+)  # fmt: skip
+def test_the_convolution_behind_it(
+    filters: int, second: tuple[int, tuple[int, int]], paired: bool, plain: None
+) -> None:
+    size = 20  # 8 by 8 after pooling
+    before = int8.quantize(small_net(size=size, filters=filters, second=second), noise(size=size))
     after, applied = rewritten(before)
     assert applied
-    np.testing.assert_array_equal(logits(after, noise()), logits(before, noise()))
+    assert any(node.name.startswith("columns") for node in after.graph.node) == paired
+    np.testing.assert_array_equal(logits(after, noise(size=size)), logits(before, noise(size=size)))
 
 
 @pytest.mark.parametrize(
@@ -121,5 +160,5 @@ def test_leaves_alone_what_does_not_fit(net: dict[str, object], plain: None) -> 
 def test_quantized_files_have_it(digits_run: Run, digits: ImageData) -> None:
     job = export_job(open_run(digits_run))
     model = int8.quantize(build(job), job.calibration_pixels)
-    conv = next(node for node in model.graph.node if node.op_type == "Conv")
-    assert helper.get_attribute_value(next(item for item in conv.attribute if item.name == "kernel_shape")) == [3, 3]
+    kernels = [folding.attributes_of(node)["kernel_shape"] for node in model.graph.node if node.op_type == "Conv"]
+    assert kernels == [[6, 3], [5, 3]]

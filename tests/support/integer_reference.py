@@ -85,12 +85,13 @@ def quantize(attributes: dict, value: Value, scale: np.ndarray, zero_point: np.n
 
 def convolve(attributes: dict, images: Codes, weight: Codes, bias: Codes) -> Sums:
     assert attributes.get("group", 1) == 1
-    assert {*attributes.get("strides", [1]), *attributes.get("dilations", [1])} == {1}
+    assert {*attributes.get("dilations", [1])} == {1}
+    down, across = attributes.get("strides", [1, 1])
     top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
     # Padded by the zero point, that is by zeros once it is taken off.
     padded = np.pad(images.centred, ((0, 0), (0, 0), (top, bottom), (left, right)))
     channels, _, height, width = weight.codes.shape
-    windows = sliding_window_view(padded, (height, width), (2, 3)).transpose(0, 2, 3, 1, 4, 5)
+    windows = sliding_window_view(padded, (height, width), (2, 3))[:, :, ::down, ::across].transpose(0, 2, 3, 1, 4, 5)
     sums = windows.reshape(*windows.shape[:3], -1) @ weight.centred.reshape(channels, -1).T
     return _sums(sums + bias.centred, images, weight, channels_to=1)
 
@@ -135,6 +136,14 @@ def transpose(attributes: dict, value: Codes | np.ndarray) -> Codes | np.ndarray
     return _changed(value, lambda codes: codes.transpose(attributes["perm"]))
 
 
+def pad(attributes: dict, weights: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+    return np.pad(weights, amounts.reshape(2, -1).T)
+
+
+def concatenate(attributes: dict, *weights: np.ndarray) -> np.ndarray:
+    return np.concatenate(weights, attributes["axis"])
+
+
 OPERATORS = {
     "DequantizeLinear": dequantize,
     "QuantizeLinear": quantize,
@@ -146,6 +155,8 @@ OPERATORS = {
     "Sigmoid": sigmoid,
     "Reshape": reshape,
     "Transpose": transpose,
+    "Pad": pad,
+    "Concat": concatenate,
 }
 
 
