@@ -41,7 +41,7 @@ def keep(name: str, run: Run, data_dir: Path | None) -> None:
     target = pretrained_run(name).folder
     target.mkdir(parents=True, exist_ok=True)
     for file in KEPT:
-        if run.folder != target:
+        if run.folder.resolve() != target.resolve():
             shutil.copyfile(run.folder / file, target / file)
     with tempfile.TemporaryDirectory() as folder:
         (made,) = export_run(open_run(run, data_dir), ["int8"], out=Path(folder)).artifacts

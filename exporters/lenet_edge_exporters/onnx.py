@@ -89,7 +89,11 @@ def serialise(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     _add_probabilities(model)
     del model.metadata_props[:]
     for item in model.graph.initializer:  # as raw bytes: the quantizer writes some of them as varints
-        item.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(item), item.name))
+        values = numpy_helper.to_array(item)
+        if values.dtype == np.int64:  # shapes and pads, whose small numbers are a byte each as varints
+            item.CopyFrom(helper.make_tensor(item.name, item.data_type, values.shape, values.reshape(-1)))
+        else:
+            item.CopyFrom(numpy_helper.from_array(values, item.name))
     helper.set_model_props(model, dict(metadata))
     # Quantization leaves unused operator sets behind, which old runtimes refuse.
     used = {node.domain for node in model.graph.node}

@@ -183,7 +183,7 @@ def test_only_the_chosen_layers_are_quantized(
     for layer in (node for node in model.graph.node if node.op_type in ("Conv", "Gemm")):
         if layer.input[1] not in arrays:
             quantized.append(layer.name)
-            assert arrays[producers[layer.input[1]].input[0]] == onnx.TensorProto.INT8
+            assert arrays[producers[layer.input[1]].input[2]] == onnx.TensorProto.INT8  # their zero points'
     assert quantized == list(names)
     assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     (reader,) = (node for node in model.graph.node if "pixels" in node.input)

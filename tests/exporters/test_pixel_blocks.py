@@ -117,10 +117,19 @@ def test_every_even_geometry(kernel: int, pads: tuple[int, int], plain: None) ->
         np.testing.assert_array_equal(logits(after, noise(size=size)), logits(before, noise(size=size)))
 
 
+@pytest.mark.parametrize(("filters", "kernel"), [(7, [6, 3]), (8, [3, 3])])
+def test_many_filters_take_blocks_two_by_two(filters: int, kernel: list[int], plain: None) -> None:
+    before = int8.quantize(small_net(pads=(2, 2), filters=filters), noise())
+    after, _ = rewritten(before)
+    conv = next(node for node in after.graph.node if node.op_type == "Conv")
+    assert folding.attributes_of(conv)["kernel_shape"] == kernel
+    np.testing.assert_array_equal(logits(after, noise()), logits(before, noise()))
+
+
 @pytest.mark.parametrize(
     ("filters", "second", "paired"),
     [
-        (6, (5, (0, 0)), True), (6, (3, (1, 1)), True), (6, (3, (0, 2)), True), (10, (1, (0, 0)), True),
+        (6, (5, (0, 0)), True), (6, (3, (1, 1)), True), (6, (3, (0, 2)), True), (2, (1, (0, 0)), True),
         (2, (2, (1, 0)), True), (6, (4, (1, 2)), True),
         (4, (5, (0, 0)), False),  # aligned as it is
         (3, (5, (0, 0)), False),  # not aligned in pairs either

@@ -15,14 +15,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from export_jobs import USER_SPEC, make_job
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import ExportJob, int8
 from lenet_edge_exporters.int8 import weights as int8_weights
-from lenet_edge_runtime.sessions import open_session
+from lenet_edge_runtime.sessions import open_content, open_session
 from trained_runs import exported
 
 SHAPES = [(6, 25), (10, 84), (3, 7), (6, 1, 5, 5), (16, 6, 5, 5), (8, 3, 3, 3), (5, 7, 1, 1), (4, 2, 3)]
@@ -64,18 +64,42 @@ def test_no_pair_saturates(shape: tuple[int, ...], kind: str) -> None:
     codes = np.rint(weights / steps.reshape(-1, *(1,) * (weights.ndim - 1)))
     assert np.abs(codes).max() <= 127
     assert not saturates_in_any_layout(codes)
+    if len(shape) == 4 and shape[1] == 1:  # of a grey image: wherever pairs begin
+        assert not saturates(np.pad(codes.reshape(len(codes), -1), ((0, 0), (1, 0))))
     if kind == "normal":  # no coarser than half of 8 bits
         assert (np.abs(codes).reshape(len(codes), -1).max(1) >= 63).all()
 
 
 @pytest.mark.parametrize("run", ["digits_run", "classic_run"])
-def test_no_weights_of_a_file_saturate(run: str, request: pytest.FixtureRequest) -> None:
-    """As they lie in the file: the first convolution's in blocks of pixels."""
-    graph = onnx.load(exported(request.getfixturevalue(run), "int8")).graph
-    tensors = [numpy_helper.to_array(item) for item in graph.initializer]
+def test_no_weights_of_a_file_saturate(run: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """As onnxruntime has them once it has laid them out: a convolution's channels last."""
+    optimised = tmp_path / "optimised.onnx"
+    open_content(exported(request.getfixturevalue(run), "int8").read_bytes(), "the file", optimised=optimised)
+    tensors = [numpy_helper.to_array(item) for item in onnx.load(optimised).graph.initializer]
     found = [values for values in tensors if values.dtype == np.int8 and values.ndim > 1]
     assert len(found) == 5
-    assert not any(saturates_in_any_layout(values) for values in found)
+    assert not any(saturates(np.moveaxis(values, 1, -1)) for values in found)
+
+
+def test_a_flattened_image_saturates_in_neither_order() -> None:
+    """The dense layer's scales allow for columns channels last, as its file has them, and first, as C and TFLite."""
+    generator = np.random.default_rng(0)
+    weights = generator.normal(size=(5, 6, 3, 3)).astype(np.float32)
+    weights[0, :2, 0, 0] = weights[1, 0, 0, :2] = 3  # the largest pairs of either order
+    rows = numpy_helper.from_array(weights.reshape(5, -1), "weight")
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["x"], ["f"], "flatten"),
+            helper.make_node("Gemm", ["f", "weight"], ["y"], "dense", transB=1),
+        ],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 6, 3, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 5])],
+        [rows],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    steps = np.array([item["scale"] for item in int8_weights.overrides(model)["weight"]])
+    assert not saturates_in_any_layout(np.rint(weights / steps.reshape(-1, 1, 1, 1)))
 
 
 class Depthwise(nn.Sequential):

@@ -15,6 +15,7 @@ import numpy as np
 
 from lenet_edge_exporters import activations, border, elementwise, folding
 from lenet_edge_exporters.export_job import Images, Int8Options, Layers
+from lenet_edge_exporters.flattening import flatten_channels_last
 from lenet_edge_exporters.int8 import weights
 from lenet_edge_exporters.int8.calibration import CalibrationReader, Ranges, calibrate, library_kept_quiet
 from lenet_edge_exporters.int8.naming import shorten
@@ -53,8 +54,8 @@ def quantize_layers(
     """Quantize the chosen layers of a `prepare`d graph, with the given ranges of its activations.
 
     Each layer takes the operators behind it along, up to the next layer. An input of pixels becomes uint8 again.
-    What is rewritten afterwards is compared on `images`, as the graph takes them; with `widen` the first convolution
-    is rewritten for onnxruntime.
+    What is rewritten afterwards is compared on `images`, as the graph takes them; with `widen` it is rewritten for
+    onnxruntime.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -91,6 +92,7 @@ def quantize_layers(
     del quantized.graph.value_info[:]
     activations.replace_tanh(quantized, images)
     if widen:
+        flatten_channels_last(quantized)
         widen_first_convolution(quantized)
         _show_relu(quantized.graph)
     shorten(quantized.graph)

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters import folding
+from lenet_edge_exporters.flattening import flattened_images
 from lenet_edge_exporters.layers import layers_of
 
 if TYPE_CHECKING:
     import onnx
 
 LARGEST = 127  # of a weight, and of a pair before rounding, which adds at most a half to each
-LARGEST_IN_ANY_ORDER = 64  # two of these are 128, whichever are neighbours
 
 
 def overrides(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
@@ -27,6 +27,7 @@ def overrides(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
     from onnxruntime.quantization import QuantType
 
     nodes = {node.name: node for node in model.graph.node}
+    images = {gemm.name: image for _, gemm, image in flattened_images(model)}
     found = {}
     for layer in layers_of(model):
         node = nodes[layer.node]
@@ -35,6 +36,8 @@ def overrides(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
             continue  # the quantizer's unsigned weights saturate nowhere either
         axis = _channel_axis(node)
         weights = np.moveaxis(weights, axis, 0)
+        if node.name in images:
+            weights = weights.reshape(len(weights), *images[node.name])
         steps = scales(weights, grouped=_is_grouped(node))
         zero = np.array(0, np.int8)
         found[node.input[1]] = [
@@ -46,15 +49,15 @@ def overrides(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
 def scales(weights: NDArray[np.float32], *, grouped: bool = False) -> NDArray[np.float32]:
     """The scale of each output channel of weights [outputs, inputs] or [outputs, channels, ...].
 
-    Convolutions are packed channels last; first is allowed for as well. Of a grey image they are in 7 bits, because
-    `pixel_blocks` gives them other neighbours.
+    Convolutions, and dense layers on flattened images, are packed channels last; first is allowed for as well. In a
+    convolution of grey images a weight's neighbour may be the one before it or the one behind it, because
+    `pixel_blocks` moves windows.
     """
-    magnitudes = np.abs(weights.reshape(len(weights), -1)).max(1)
+    orders = [order.reshape(len(weights), -1) for order in (weights, np.moveaxis(weights, 1, -1))]
     if weights.ndim > 2 and weights.shape[1] == 1 and not grouped:
-        steps = magnitudes / LARGEST_IN_ANY_ORDER
-    else:
-        pairs = [largest_pair(order.reshape(len(weights), -1)) for order in (weights, np.moveaxis(weights, 1, -1))]
-        steps = np.maximum(magnitudes, np.maximum(*pairs)) / LARGEST
+        orders[1] = np.pad(orders[0], ((0, 0), (1, 0)))
+    largest = [np.abs(orders[0]).max(1), *map(largest_pair, orders)]
+    steps = np.maximum.reduce(largest) / LARGEST
     tiny = np.finfo(np.float32).tiny
     return np.where(steps < tiny, 1, steps).astype(np.float32)
 
