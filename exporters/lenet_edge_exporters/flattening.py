@@ -40,12 +40,16 @@ def flattened_images(model: onnx.ModelProto) -> list[tuple[onnx.NodeProto, onnx.
     """The nodes that flatten images of several channels and pixels, with the dense layers that alone read the rows."""
     shapes = shapes_of(model)
     found = []
-    for node in model.graph.node:
-        image = shapes.get(node.input[0], [])[1:] if node.op_type in folding.LAYOUT else []
-        gemm = _dense_behind(model.graph, node)
-        if gemm is not None and len(image) == 3 and image[0] > 1 and image[1] * image[2] > 1:
+    for node in [node for node in model.graph.node if node.op_type in folding.LAYOUT]:
+        image, gemm = tuple(shapes.get(node.input[0], [])[1:]), _dense_behind(model.graph, node)
+        if gemm is not None and is_flattened_image(image):
             found.append((node, gemm, (image[0], image[1], image[2])))
     return found
+
+
+def is_flattened_image(shape: tuple[int, ...]) -> bool:
+    """Whether what is flattened has several channels and several pixels, so that their order matters."""
+    return len(shape) == 3 and shape[0] > 1 and shape[1] * shape[2] > 1
 
 
 def _dense_behind(graph: onnx.GraphProto, node: onnx.NodeProto) -> onnx.NodeProto | None:

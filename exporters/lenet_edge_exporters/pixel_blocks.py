@@ -2,8 +2,9 @@
 
 onnxruntime's QLinearConv gathers its windows channel by channel, so that a grey image is copied byte by byte. Here
 four neighbouring pixels become the channels of one, a window of blocks replaces the window of pixels
-(`wide_windows`), and the outputs that 2x2 max pooling compares become groups of channels. The time is that of the
-MNIST net that comes with the package, `column_pairs` included, on one thread of an AMD EPYC with AVX2 (onnxruntime 1.32).
+(`wide_windows`), and the outputs that 2x2 max pooling compares become groups of channels. The time is that
+of the MNIST net that comes with the package, `column_pairs` included, on one thread of an AMD EPYC with AVX2
+(onnxruntime 1.32).
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from lenet_edge.networks.architectures import OwnNetConfig
 from lenet_edge.networks.imported import without_batch_norm
 from lenet_edge.networks.models import Network, build_model
 from lenet_edge_exporters import activations
+from lenet_edge_exporters.flattening import is_flattened_image
 from lenet_edge_exporters.int8.weights import scales
 from lenet_edge_exporters.pixels import PixelInput
 from lenet_edge_runtime.errors import TrainingError
@@ -57,9 +58,13 @@ class FakeQuantized(nn.Module):
         # The file takes whole pixels; augmented ones are not.
         x = torch.round((images - self.shift) / self.scale)
         step, layer = torch.ones((), device=x.device), 0
+        shape = x.shape[1:]  # of what the next layer sees, before it is flattened
         for module in leaves(self.net):
+            if isinstance(module, nn.Flatten):
+                shape = x.shape[1:]
             if isinstance(module, LAYERS):
-                x = self._layer(module, x, step, self.scale if layer == 0 else None)
+                x = self._layer(module, x, step, self.scale if layer == 0 else None, shape)
+                shape = x.shape[1:]
                 layer += 1
             elif isinstance(module, nn.ReLU):
                 x = torch.relu(x)
@@ -87,13 +92,15 @@ class FakeQuantized(nn.Module):
             self(images)
         self.train(was_training)
 
-    def _layer(self, module: nn.Conv2d | nn.Linear, x: Tensor, step: Tensor, pixel_scale: Tensor | None) -> Tensor:
+    def _layer(
+        self, module: nn.Conv2d | nn.Linear, x: Tensor, step: Tensor, pixel_scale: Tensor | None, shape: torch.Size
+    ) -> Tensor:
         weight, bias = module.weight, module.bias
         assert bias is not None
         if pixel_scale is not None:  # the exporter folds the normalisation into the first layer
             bias = bias + (weight * self.shift).sum((1, 2, 3))
             weight = weight * pixel_scale
-        steps = weight_steps(weight)
+        steps = weight_steps(weight, shape)
         weight = fake_quantize(weight, steps, WEIGHT_ZERO_POINT)
         grid = step * steps.flatten()
         bias = bias + (torch.round(bias / grid) * grid - bias).detach()
@@ -139,9 +146,15 @@ def average_codes(pool: nn.AvgPool2d, values: Tensor, step: Tensor, zero_point: 
     return pooled + ((codes - zero_point) * step - pooled).detach()
 
 
-def weight_steps(weight: Tensor) -> Tensor:
-    """The scales of int8 weights per output channel, [outputs, 1, ...], as the exporter chooses them."""
-    steps = torch.from_numpy(scales(weight.detach().cpu().numpy())).to(weight.device)
+def weight_steps(weight: Tensor, shape: torch.Size) -> Tensor:
+    """The scales of int8 weights per output channel, [outputs, 1, ...], as the exporter chooses them.
+
+    `shape`: of the image that a dense layer's inputs are, [c, h, w], or of what they are else.
+    """
+    values = weight.detach().cpu().numpy()
+    if weight.ndim == 2 and is_flattened_image(tuple(shape)):
+        values = values.reshape(len(values), *shape)
+    steps = torch.from_numpy(scales(values)).to(weight.device)
     return steps.reshape(-1, *(1,) * (weight.ndim - 1))
 
 
