@@ -101,7 +101,7 @@ def _settle(
             f"{finding.images:,} training images of {data.name}, where such nets reach {console.percent(least)} and "
             f"more ({finding.best.variant}); {_advice(chains, data, recipe, said, least)}"
         )
-    _check_is_clear(path, finding)
+    check_is_clear(path, finding)
     return finding.best.variant, finding
 
 
@@ -126,7 +126,7 @@ def _advice(chains: Chains, data: ImageData, recipe: Recipe | None, said: Said, 
     return "name another --dataset, or take it anyway by --accept-accuracy"
 
 
-def _check_is_clear(path: Path, finding: Finding) -> None:
+def check_is_clear(path: Path, finding: Finding) -> None:
     """Raise UnclearWeightsError where another net, which an option would name, does as well and answers otherwise."""
     rivals: list[Scored] = []
     for item in sorted(finding.rivals, key=lambda item: len(_to_ask(finding.best, item))):
@@ -135,7 +135,7 @@ def _check_is_clear(path: Path, finding: Finding) -> None:
     open_parts = list(dict.fromkeys(name for item in rivals for name in _to_ask(finding.best, item)))
     if open_parts:
         nets = [item.variant.parts for item in (finding.best, *rivals)]
-        choices = "; ".join(" or ".join(dict.fromkeys(net[name] for net in nets)) for name in open_parts)
+        choices = "; ".join(" or ".join(dict.fromkeys(net[name] for net in nets if name in net)) for name in open_parts)
         raise UnclearWeightsError(
             f"{path}: {len(nets)} nets fit these weights and cannot be told apart on {finding.images:,} training "
             f"images ({console.percent(finding.best.accuracy)}); say which is theirs: {choices}"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from command_line import CommandLine
 from lenet_edge.artefacts.import_candidates import Said
-from lenet_edge.artefacts.importing import Imported, import_weights, least_accuracy
+from lenet_edge.artefacts.importing import Imported, check_is_clear, import_weights, least_accuracy
 from lenet_edge.artefacts.variant_search import Scored, judge
 from lenet_edge.data.datasets import load_dataset
 from lenet_edge.data.image_data import ImageData
@@ -259,6 +259,27 @@ def test_a_named_recipe_decides_unless_its_net_is_clearly_worse(lost: int, taken
     found = judge([best, mine], favoured=lambda variant: variant.config == own)
     assert (found.best.variant.padding_kind, found.rivals) == (taken, ())
     assert [item.variant.padding_kind for item in found.set_aside] == (["inside"] if lost == 3 else [])
+
+
+def test_one_of_the_nets_that_it_may_be_pads_nowhere(tmp_path: Path) -> None:
+    own = as_imported(RECIPES["lenet5-classic"].model)
+    inside = replace(own, size=28, convolutions=(replace(own.convolutions[0], padding=2), *own.convolutions[1:]))
+    scaled = replace(own, size=28, resized=32, activation="relu")
+    labels = np.arange(1000) % 10
+
+    def scored(variant: Variant, first: int) -> Scored:
+        """All but ten of the images right, other ones each."""
+        answers = np.where((np.arange(1000) >= first) & (np.arange(1000) < first + 10), 9 - labels, labels)
+        return Scored(variant, answers, answers == labels, np.full(1000, 0.1), lambda: answers)
+
+    norm = Normalisation((0.5,), (0.5,))
+    nets = [Variant(inside, 0, norm), Variant(own, 2, norm), Variant(scaled, 0, norm)]
+    finding = judge([scored(net, 10 * number) for number, net in enumerate(nets)])
+    assert {item.variant for item in (finding.best, *finding.rivals)} == set(nets)
+    with pytest.raises(UnclearWeightsError, match="3 nets fit") as caught:
+        check_is_clear(tmp_path, finding)
+    assert "--padding inside or --padding before" in str(caught.value)
+    assert "--activation tanh or --activation relu" in str(caught.value)
 
 
 def test_from_the_command_line(student: Path, cli: CommandLine) -> None:
