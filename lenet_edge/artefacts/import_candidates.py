@@ -29,7 +29,7 @@ class Said:
 
     activation: ImportedActivation | None = None
     pooling: str | None = None
-    padding: str | None = None  # "inside" (zeros of the normalised image) or "before" (black pixels)
+    padding: str | None = None  # "inside" (zeros of the normalised image), "before" (black pixels), "none"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     check: bool = True
@@ -42,10 +42,7 @@ class Said:
 
     def allows(self, variant: Variant) -> bool:
         """Whether a variant is as said."""
-        padding = variant.padding_kind
-        return self.pooling in (None, variant.config.pooling) and (
-            self.padding is None or padding in (None, self.padding)
-        )
+        return self.pooling in (None, variant.config.pooling) and self.padding in (None, variant.padding_kind)
 
 
 def chains_in(file: TensorFile, data: ImageData, recipe: Recipe | None) -> Chains:

@@ -95,7 +95,7 @@ def _settle(
         )
         return variant, None
     _say(finding)
-    if finding.best.accuracy < least and not said.accept_accuracy:
+    if finding.reached < least and not said.accept_accuracy:
         raise GateError(
             f"{path}: the best net that fits its weights recognises {console.percent(finding.best.accuracy)} of "
             f"{finding.images:,} training images of {data.name}, where such nets reach {console.percent(least)} and "
@@ -111,7 +111,7 @@ def _search(
     """Try the usual nets, and the unusual ones too where none of those is good."""
     favoured = of_recipe(recipe, data) if recipe else None
     finding = search(found, chains, data, favoured)
-    if finding.best.accuracy >= least or (_is_chance(finding, data) and said.mean is not None):
+    if finding.reached >= least or (_is_chance(finding, data) and said.mean is not None):
         return finding
     rare = search(candidates(chains, data, recipe, said, rare=True), chains, data, favoured)
     return rare if rare.best.accuracy > finding.best.accuracy else finding

@@ -95,6 +95,11 @@ class Finding:
     set_aside: tuple[Scored, ...] = ()
 
     @property
+    def reached(self) -> float:
+        """The accuracy of the most accurate of those that it may be."""
+        return max(item.accuracy for item in (self.best, *self.rivals))
+
+    @property
     def images(self) -> int:
         """How many training images the best one was tried on."""
         return len(self.best.right)

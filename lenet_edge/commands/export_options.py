@@ -105,8 +105,8 @@ PaddingOption = Annotated[
     str | None,
     typer.Option(
         "--padding",
-        help="Of the net of given weights: inside its first convolution (zeros of the normalised image), or before "
-        "normalisation (black pixels).",
+        help="Of the net of given weights: inside its first convolution (zeros of the normalised image), before "
+        "normalisation (black pixels), or none.",
     ),
 ]
 CheckOption = Annotated[
@@ -189,7 +189,7 @@ def weights_said(
     for option, value, choices in (
         ("--activation", activation, IMPORTED_ACTIVATIONS),
         ("--pooling", pooling, ("max", "average")),
-        ("--padding", padding, ("inside", "before")),
+        ("--padding", padding, ("inside", "before", "none")),
     ):
         if value is not None:
             one_of(choices, value, option)

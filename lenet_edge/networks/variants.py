@@ -56,13 +56,14 @@ class Variant:
         """How many unusual things it needs: what is chosen by where nothing else tells two variants apart."""
         config = self.config
         unusual = (config.activation in RARE, config.pool_first, config.norm_last, config.resized, self.channels_last)
-        return sum(map(bool, unusual)) + bool(self.padding) + 2 * self.normalisation.is_of_other_data
+        pads_late = self.padding_kind == "none" and any(item.padding for item in config.convolutions)
+        return sum(map(bool, unusual)) + bool(self.padding) + pads_late + 2 * self.normalisation.is_of_other_data
 
     @property
-    def padding_kind(self) -> str | None:
-        """Where the image is padded: "before" normalisation, "inside" the first convolution, or not at all."""
+    def padding_kind(self) -> str:
+        """Where the image is padded: "before" normalisation, "inside" the first convolution, or nowhere ("none")."""
         first = self.config.convolutions[:1]
-        return "before" if self.padding else "inside" if first and first[0].padding else None
+        return "before" if self.padding else "inside" if first and first[0].padding else "none"
 
     @cached_property
     def parts(self) -> dict[str, str]:
@@ -73,7 +74,7 @@ class Variant:
         found = {"activation": f"--activation {config.activation}"}
         if any(item.pool for item in config.convolutions):
             found["pooling"] = f"--pooling {config.pooling}"
-        if self.padding_kind:
+        if config.convolutions or self.padding:
             found["padding"] = f"--padding {self.padding_kind}"
         others = {
             "order": "pooling before the activation" if config.pool_first else "",

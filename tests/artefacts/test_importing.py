@@ -278,8 +278,12 @@ def test_one_of_the_nets_that_it_may_be_pads_nowhere(tmp_path: Path) -> None:
     assert {item.variant for item in (finding.best, *finding.rivals)} == set(nets)
     with pytest.raises(UnclearWeightsError, match="3 nets fit") as caught:
         check_is_clear(tmp_path, finding)
-    assert "--padding inside or --padding before" in str(caught.value)
+    assert "--padding inside or --padding before or --padding none" in str(caught.value)
     assert "--activation tanh or --activation relu" in str(caught.value)
+    for padding, net in zip(("inside", "before", "none"), nets, strict=True):
+        assert [Said(padding=padding).allows(other) for other in nets] == [other is net for other in nets]
+    less_usual = replace(finding.rivals[0], right=np.ones(1000, np.bool_))
+    assert replace(finding, rivals=(less_usual,)).reached == 1.0  # what decides whether such a net is any good
 
 
 def test_from_the_command_line(student: Path, cli: CommandLine) -> None:
