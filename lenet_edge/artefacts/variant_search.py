@@ -114,13 +114,13 @@ def search(
     scored: list[Scored] = []
     out: list[Scored] = []
     for images, kept in STAGES:
-        scored = _best_first([measure(variant, images) for variant in left])
+        scored = _best_first(measure(left, images))
         goes_on = _going_on(scored, kept, favoured)
         out = [*(item for item in scored if item not in goes_on), *out]
         left = [item.variant for item in goes_on]
     finding = judge(scored, out, favoured)
     if finding.rivals and len(data.train_labels) > STAGES[-1][0]:
-        again = [measure(item.variant, MOST_IMAGES) for item in (finding.best, *finding.rivals)]
+        again = measure([item.variant for item in (finding.best, *finding.rivals)], MOST_IMAGES)
         behind = [item for item in scored if item.variant not in [x.variant for x in again]]
         finding = judge(again, [*behind, *out], favoured)
     return finding
@@ -161,19 +161,13 @@ def _is_likelier(item: Scored, best: Scored) -> bool:
     return item.variant.unlikeliness < unusual >= DOUBTFUL and best.accuracy - item.accuracy < NEAR
 
 
-def measure_on(data: ImageData, chains: Chains) -> Callable[[Variant, int], Scored]:
-    """What tries a variant on the first so many of the training images, in an order drawn once."""
+def measure_on(data: ImageData, chains: Chains) -> Callable[[Sequence[Variant], int], list[Scored]]:
+    """What tries variants on the first so many of the training images, in an order drawn once."""
     order = np.random.default_rng(0).permutation(len(data.train_labels))
+    nets: dict[tuple[object, ...], Network] = {}
     fed: dict[tuple[object, ...], torch.Tensor] = {}
-    nets: dict[tuple[object, ...], Network] = {}  # one for all normalisations; they share the file's weights
 
-    def net_of(variant: Variant) -> Network:
-        key = (variant.config, variant.channels_last, variant.key)
-        if key not in nets:
-            nets[key] = build(variant, chains[variant.key])
-        return nets[key]
-
-    def images_for(variant: Variant, count: int, *, moved: bool) -> torch.Tensor:
+    def images_for(variant: Variant, count: int, *, moved: bool = False) -> torch.Tensor:
         norm = variant.normalisation
         key = (variant.padding, norm.mean, norm.std, count, moved)
         if key not in fed:
@@ -185,22 +179,33 @@ def measure_on(data: ImageData, chains: Chains) -> Callable[[Variant, int], Scor
             fed[key] = torch.from_numpy(normalise(_moved_and_dimmed(pixels) if moved else pixels, spec))
         return fed[key]
 
-    def measure(variant: Variant, count: int) -> Scored:
+    def answer_moved(net: Network, variant: Variant, count: int) -> Callable[[], NDArray[np.int64]]:
+        return lambda: _logits(net, images_for(variant, min(count, MOVED), moved=True)).argmax(1).numpy()
+
+    def measure(variants: Sequence[Variant], count: int) -> list[Scored]:
         labels = data.train_labels[order[:count]]
-        net = net_of(variant)
-
-        def logits_of(images: torch.Tensor) -> torch.Tensor:
-            with torch.inference_mode():
-                return torch.cat([net(images[start : start + 500]) for start in range(0, len(images), 500)])
-
-        def ask_moved() -> NDArray[np.int64]:
-            return logits_of(images_for(variant, min(count, MOVED), moved=True)).argmax(1).numpy()
-
-        logits = logits_of(images_for(variant, count, moved=False)).double()
-        answers = logits.argmax(1).numpy()
-        return Scored(variant, answers, answers == labels, losses_of(logits, torch.tensor(labels)), ask_moved)
+        fed_otherwise: dict[tuple[object, ...], list[Variant]] = {}  # variants that are one net
+        for variant in variants:
+            key = (variant.config, variant.channels_last, variant.key)
+            fed_otherwise.setdefault((*key, variant.padding), []).append(variant)
+            if key not in nets:
+                nets[key] = build(variant, chains[variant.key])
+        found: dict[Variant, Scored] = {}
+        for (*same, _), group in fed_otherwise.items():
+            net = nets[tuple(same)]
+            rows = _logits(net, torch.cat([images_for(variant, count) for variant in group])).double()
+            for variant, logits in zip(group, rows.view(len(group), len(labels), -1), strict=True):
+                answers, losses = logits.argmax(1).numpy(), losses_of(logits, torch.tensor(labels))
+                moved = answer_moved(net, variant, count)
+                found[variant] = Scored(variant, answers, answers == labels, losses, moved)
+        return [found[variant] for variant in variants]
 
     return measure
+
+
+def _logits(net: Network, images: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return torch.cat([net(images[start : start + 500]) for start in range(0, len(images), 500)])
 
 
 def _moved_and_dimmed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

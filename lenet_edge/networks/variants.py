@@ -128,8 +128,7 @@ def build(variant: Variant, layers: Sequence[Layer]) -> Network:
     The weights are the layers' own where those are float32: they are not copied.
     """
     config = variant.config
-    with torch.device("meta"):  # a search builds hundreds: nothing is drawn that is not used
-        net = build_model(config)
+    net = build_model(config)
     tensors: list[Tensor] = []
     for index, layer in enumerate(layers):
         weight = layer.weight[1]
