@@ -112,7 +112,7 @@ def test_every_flipped_byte_of_the_initializers_is_found(path: Path) -> None:
     """200 random single-byte flips in the weights: all load in onnxruntime, none keeps the seal."""
     content = path.read_bytes()
     spans = []
-    for tensor in onnx.load(path).graph.initializer:
+    for tensor in [tensor for tensor in onnx.load(path).graph.initializer if tensor.raw_data]:  # shapes have none
         start = content.find(tensor.raw_data)
         assert start > 0
         spans.append((start, len(tensor.raw_data)))

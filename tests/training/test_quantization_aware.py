@@ -123,7 +123,7 @@ def test_gradient_passes_straight_through_and_stops_where_it_clips() -> None:
 
 def test_greatest_weights_keep_their_gradient() -> None:
     weight = torch.tensor([[0.7, -0.7, 0.1], [0.0, 0.0, 0.0]], requires_grad=True)
-    rounded = fake_quantize(weight, weight_steps(weight), 128)
+    rounded = fake_quantize(weight, weight_steps(weight, weight.shape[1:]), 128)
     rounded.sum().backward()
     assert weight.grad is not None
     assert weight.grad.tolist() == [[1, 1, 1], [1, 1, 1]]
