@@ -95,13 +95,14 @@ def _settle(
         )
         return variant, None
     _say(finding)
-    if finding.reached < least and not said.accept_accuracy:
+    if finding.reached >= least or said.accept_accuracy:
+        check_is_clear(path, finding)
+    if finding.best.accuracy < least and not said.accept_accuracy:
         raise GateError(
             f"{path}: the best net that fits its weights recognises {console.percent(finding.best.accuracy)} of "
             f"{finding.images:,} training images of {data.name}, where such nets reach {console.percent(least)} and "
             f"more ({finding.best.variant}); {_advice(chains, data, recipe, said, least)}"
         )
-    check_is_clear(path, finding)
     return finding.best.variant, finding
 
 

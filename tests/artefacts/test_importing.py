@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from command_line import CommandLine
+from lenet_edge.artefacts import importing
 from lenet_edge.artefacts.import_candidates import Said
 from lenet_edge.artefacts.importing import Imported, check_is_clear, import_weights, least_accuracy
 from lenet_edge.artefacts.variant_search import Scored, judge
@@ -285,6 +286,24 @@ def test_one_of_the_nets_that_it_may_be_pads_nowhere(tmp_path: Path) -> None:
         assert [Said(padding=padding).allows(other) for other in nets] == [other is net for other in nets]
     less_usual = replace(finding.rivals[0], right=np.ones(1000, np.bool_))
     assert replace(finding, rivals=(less_usual,)).reached == 1.0  # what decides whether such a net is any good
+
+
+def test_one_below_the_limit_is_not_taken_for_a_rival_that_no_option_names(
+    student: Path, digits: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norm, own = Normalisation((0.5,), (0.5,)), as_imported(RECIPES["lenet5"].model)
+    labels = np.arange(1000) % 10
+
+    def scored(first: int, wrong: int, *, pool_first: bool) -> Scored:
+        answers = np.where((np.arange(1000) >= first) & (np.arange(1000) < first + wrong), 9 - labels, labels)
+        variant = Variant(replace(own, pooling="average", pool_first=pool_first), 2, norm)
+        return Scored(variant, answers, answers == labels, np.full(1000, 0.1), lambda: answers)
+
+    finding = judge([scored(0, 70, pool_first=False), scored(40, 50, pool_first=True)])
+    assert finding.best.accuracy < least_accuracy(digits) < finding.reached
+    monkeypatch.setattr(importing, "search", lambda *_: finding)
+    with pytest.raises(GateError, match="--accept-accuracy"):
+        import_weights(student, digits, out=tmp_path / "run")
 
 
 def test_from_the_command_line(student: Path, cli: CommandLine) -> None:
