@@ -22,22 +22,29 @@ from lenet_edge.evaluation.statistics import wilson_interval
 from lenet_edge_runtime import Classifier, LenetEdgeError
 from lenet_edge_runtime.answers import log_sum_exp
 
-HANDED = (2, 3, 4, 5, 6, 7, 9)  # digits that are none once mirrored; some look like another
-UPENDED = (4, 7)  # upside down and mirrored, a 3 stays one, and a 2 and a 5 look like each other
+UPENDED = (4, 7)  # digits: upside down and mirrored, a 3 stays one, and a 2 and a 5 look like each other
 UNSEEN = {"stripes", "letters", "two digits over each other", "digits on their head", "fashion-mnist", "kmnist"}
 LETTERS = "AEFHKMNPRTWX"
 Pixels = NDArray[np.uint8]
 
 
-def made(pixels: Pixels, labels: NDArray[np.int64], generator: np.random.Generator) -> dict[str, Pixels]:
-    """Strangers made of test images uint8 [n, 1, h, w]: by name."""
+def made(
+    pixels: Pixels, labels: NDArray[np.int64], handed: tuple[int, ...], generator: np.random.Generator
+) -> dict[str, Pixels]:
+    """Strangers made of test images uint8 [n, 1, h, w], by name; turned ones only where classes are none once mirrored.
+
+    `handed`: those classes; some look like another then.
+    """
     shape = pixels.shape
     others = pixels[generator.permutation(len(pixels))]
     narrow = np.stack(
         [np.asarray(Image.fromarray(image).resize((14, 28), Image.Resampling.BOX)) for image in pixels[:, 0]]
     )
     beside = np.concatenate([narrow, narrow[generator.permutation(len(narrow))]], 2)[:, None]
-    handed = pixels[np.isin(labels, HANDED)]
+    turned = {
+        "mirrored digits": pixels[np.isin(labels, handed)][:, :, :, ::-1],
+        "digits on their head": pixels[np.isin(labels, UPENDED)][:, :, ::-1],
+    }
     return {
         "blank": np.zeros((1, *shape[1:]), np.uint8),
         "white": np.full((1, *shape[1:]), 255, np.uint8),
@@ -48,8 +55,7 @@ def made(pixels: Pixels, labels: NDArray[np.int64], generator: np.random.Generat
         "digits inverted": 255 - pixels,
         "two digits side by side": beside,
         "two digits over each other": np.maximum(pixels, others),
-        "mirrored digits": handed[:, :, :, ::-1],
-        "digits on their head": pixels[np.isin(labels, UPENDED)][:, :, ::-1],
+        **(turned if handed else {}),
     }
 
 
@@ -82,7 +88,8 @@ def main() -> None:
     classifier, data = Classifier(arguments.model), load_dataset(arguments.dataset, arguments.data_dir)
     generator = np.random.default_rng(0)
     chosen = generator.permutation(len(data.test_pixels))[: arguments.count]
-    kinds = made(data.test_pixels[chosen], data.test_labels[chosen], generator)
+    handed = data.augmentation.strange_mirrored
+    kinds = made(data.test_pixels[chosen], data.test_labels[chosen], handed, generator)
     for name in ("fashion-mnist", "kmnist", "mnist"):
         if name != arguments.dataset:
             try:

@@ -26,8 +26,7 @@ from lenet_edge_runtime.spec import ModelSpec
 
 Chains = Mapping[str, Sequence[Layer]]  # by the key of their table in the file
 
-# Training images, and how many variants go on to the next stage at most.
-STAGES = ((30, 128), (100, 16), (400, 6), (2000, 4))
+STAGES = ((30, 128), (100, 16), (400, 6), (2000, 4))  # training images, and how many variants go on at most
 MOST_IMAGES = 8_000  # where the last stage leaves it open
 TEMPERATURES = tuple(2 ** (step / 8) for step in range(-20, 21))  # by which logits are divided
 P_WORSE = 0.001  # McNemar's p below which a variant is worse
