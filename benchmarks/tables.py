@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lenet_edge.bench.measuring import BenchPlan, BenchRow, bench, describe_bench_host, timeable
+from lenet_edge.bench.tables import int8_beside_float32
 from lenet_edge.console import kilobytes, percent
 from lenet_edge.evaluation.comparison import Verdict
 from lenet_edge.evaluation.run_verification import Verification, verify
@@ -36,7 +37,7 @@ def main() -> None:
         opened = find_run(folder, data_dir=arguments.data_dir)
         verification, rows = measure(opened, plan)
         print(f"{opened.record.recipe.name} on {opened.data.name}:\n")
-        print("\n".join(table(verification, rows)) + "\n")
+        print("\n".join([*table(verification, rows), "", *int8_beside_float32(rows)]) + "\n")
         counts.append(f"{verification.images:,} ({opened.data.name})")
     print(conditions(counts, plan, host))
 

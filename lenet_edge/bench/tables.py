@@ -16,10 +16,16 @@ COLUMNS = (
     "model", "batch", "threads", "p50, us", "95 % interval", "p90", "p99", "images/s", "of PyTorch's", "open, ms",
     "first, us", "memory", "size",
 )  # fmt: skip
+INT8_IN_WORDS = {
+    "slower": "slower",
+    "faster": "faster",
+    "same": "no difference can be told",
+    "unknown": "too few rounds to call it a difference",
+}
 
 
 def print_bench(results: "BenchResults") -> None:
-    """Print the rows, what they were measured on, and in words where int8 is no gain in speed."""
+    """Print the rows, what they were measured on, and in words how int8 stands beside float32."""
     host, plan, rows = results.host, results.plan, results.rows
     console.print_table(
         f"latency on {host['cpu']} ({', '.join(host['instruction_sets'])})", COLUMNS, [_cells(row) for row in rows]
@@ -32,7 +38,7 @@ def print_bench(results: "BenchResults") -> None:
     console.say(
         f"{host['cores_usable']} of {host['cores']} cores, load {host['load_1min']}, {governor}{virtual}; {versions}"
     )
-    for remark in [*busy(host), *slower_int8(rows), *compiled(rows)]:
+    for remark in [*busy(host), *int8_beside_float32(rows), *compiled(rows)]:
         console.say(remark)
 
 
@@ -89,19 +95,23 @@ def busy(host: dict[str, Any]) -> list[str]:
     return [f"the machine was busy before this began (load {host['load_1min']} on {host['cores']} cores): figures vary"]
 
 
-def slower_int8(rows: Sequence["BenchRow"]) -> list[str]:
-    """One sentence for each case where int8 takes longer than float32 and the interval leaves no doubt."""
+def int8_beside_float32(rows: Sequence["BenchRow"]) -> list[str]:
+    """What share of float32's time each int8 file takes, round by round, with its interval: a sentence a case."""
     from lenet_edge_runtime.latency import paired_ratio
 
-    cases = {(row.format, row.batch, row.threads): row for row in rows}
+    float32 = {(row.batch, row.threads): row for row in rows if row.format == "onnx"}
     remarks = []
-    for (name, batch, threads), row in cases.items():
-        float32 = cases.get(("onnx", batch, threads))
-        if name == "int8" and float32 is not None and paired_ratio(row, float32).verdict == "slower":
-            remarks.append(
-                f"int8 is slower than float32 here (batch {batch}, {threads} thread(s)): {row.p50_us:.1f} against "
-                f"{float32.p50_us:.1f} us; it is {float32.bytes / row.bytes:.1f} times smaller"
-            )
+    for row in rows:
+        other = float32.get((row.batch, row.threads))
+        if row.format != "int8" or other is None:
+            continue
+        ratio = paired_ratio(row, other)
+        level, ends = ("95 %", ratio.ci95) if ratio.ci99 is None else ("99 %", ratio.ci99)
+        remarks.append(
+            f"{Path(row.path).name} takes {ratio.value:.2f} of float32's time here ({_ends(ends, 2)}, {level}; batch "
+            f"{row.batch}, {row.threads} thread(s)): {INT8_IN_WORDS[ratio.verdict]}; it is "
+            f"{other.bytes / row.bytes:.1f} times smaller"
+        )
     return remarks
 
 

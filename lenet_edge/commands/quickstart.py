@@ -84,7 +84,7 @@ def _predict(folder: Path, model: Path, data: Any) -> list[dict[str, Any]]:
 
 
 def _print(created: Any, data: Any, trained: Any, verified: Any, rows: list[Any], predictions: list[Any]) -> None:
-    from lenet_edge.bench.tables import slower_int8
+    from lenet_edge.bench.tables import int8_beside_float32
 
     latency = {row.format: row for row in rows}
     reference = latency["pytorch"]
@@ -113,7 +113,7 @@ def _print(created: Any, data: Any, trained: Any, verified: Any, rows: list[Any]
         ["", "size", "accuracy", "agreement", "drop, pp (95 %)", "latency, us", "times faster", "gate"],
         lines,
     )
-    for remark in slower_int8(rows):
+    for remark in int8_beside_float32(rows):
         console.say(remark)
     answers = ", ".join(f"{Path(item['path']).name} is {item['label']}" for item in predictions)
     console.say(f"predictions of the int8 file: {answers}")

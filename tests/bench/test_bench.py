@@ -19,7 +19,7 @@ from lenet_edge.bench.measuring import BenchPlan, BenchRow, bench, known_images,
 from lenet_edge.bench.memory import measure_memory
 from lenet_edge.bench.results import BenchResults, compare_results, remarks_on
 from lenet_edge.bench.self_test import judge, run_self_test
-from lenet_edge.bench.tables import compiled
+from lenet_edge.bench.tables import compiled, int8_beside_float32
 from lenet_edge.runs.run import Run
 from lenet_edge_runtime.errors import ModelFileError, ResultsError
 from lenet_edge_runtime.latency import Opener, Ratio
@@ -250,6 +250,29 @@ def test_what_a_build_leaves_in_a_folder_is_none_of_it(c_folder: Path, cli: Comm
     for file in sorted(c_folder.iterdir()):
         digest.update(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n".encode())
     assert measured(copy) == (size, digest.hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("medians", "said"),
+    [
+        (SLOWER, "takes 1.20 of float32's time here (1.20 to 1.20, 99 %; batch 1, 1 thread(s)): slower"),
+        (tuple(0.8 * value for value in STEADY), "takes 0.80 of float32's time here (0.80 to 0.80, 99 %"),
+        (STEADY, "no difference can be told; it is 4.0 times smaller"),
+    ],
+)
+def test_how_int8_stands_beside_float32_is_said(medians: tuple[float, ...], said: str) -> None:
+    float32 = replace(row("net.onnx", STEADY), bytes=4)
+    int8 = replace(row("net.int8.onnx", medians), format="int8")
+    (remark,) = int8_beside_float32([float32, int8])
+    assert remark.startswith("net.int8.onnx takes ")
+    assert said in remark
+    assert int8_beside_float32([int8]) == int8_beside_float32([float32]) == []
+
+
+def test_few_rounds_call_no_difference_between_int8_and_float32() -> None:
+    float32, int8 = row("net.onnx", STEADY[:7]), replace(row("net.int8.onnx", SLOWER[:7]), format="int8")
+    assert "95 %" in (remark := int8_beside_float32([float32, int8])[0])
+    assert "too few rounds" in remark
 
 
 def test_opening_c_is_said_to_compile_it() -> None:
