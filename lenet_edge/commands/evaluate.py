@@ -36,6 +36,13 @@ def run(
         typer.Option(help=f"Test images: {DatasetHelp}  [default: what it was trained on]", show_default=False),
     ] = None,
     mistakes: Annotated[int, typer.Option(min=0, help="How many of the most confident mistakes are listed.")] = 10,
+    corruptions: Annotated[
+        bool, typer.Option("--corruptions", help="Score it on spoilt test images, too: the 15 kinds of MNIST-C.")
+    ] = False,
+    per_kind: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --corruptions: test images of each kind.  [default: 2000]", show_default=False),
+    ] = None,
     net: NetOption = None,
     labels: LabelsOption = None,
     mean: MeanOption = None,
@@ -50,7 +57,7 @@ def run(
     """Score a run or a file on a test set, class by class.
 
     Prints scores per class, averages, AUC-ROC, log loss, calibration, the confusion matrix and the most confident
-    mistakes.
+    mistakes; with --corruptions also the accuracy on spoilt images of 28 x 28 in grey, by kind and in the mean.
 
     A class's accuracy is the share of its own images that were recognised. With --labels and --dataset the file may be
     another tool's ONNX classifier; it is run in a process of its own, under limits.
@@ -58,8 +65,11 @@ def run(
     Example: lenet-edge evaluate lenet5-mnist.int8.onnx --dataset mnist
     """
     del net  # its program is imported by now
+    if per_kind is not None and not corruptions:
+        raise typer.BadParameter("--per-kind goes with --corruptions")
     from lenet_edge.data.own_images import read_by
     from lenet_edge.evaluation.evaluation import evaluate
+    from lenet_edge.evaluation.robustness import PER_KIND
     from lenet_edge.evaluation.subjects import file_subject, is_file, run_subject
     from lenet_edge.runs.finding import find_run
 
@@ -71,7 +81,13 @@ def run(
         else:
             subject = run_subject(find_run(model, data_dir=data_dir), dataset)
     result = evaluate(
-        subject.model, subject.spec, subject.data, name=subject.name, format_name=subject.format, mistakes=mistakes
+        subject.model,
+        subject.spec,
+        subject.data,
+        name=subject.name,
+        format_name=subject.format,
+        mistakes=mistakes,
+        corrupted=(per_kind or PER_KIND) if corruptions else None,
     )
     if as_json:
         console.print_json(result)
@@ -94,18 +110,19 @@ def _foreign_subject(classifier: Any, dataset: str | None, data_dir: Path | None
 
 def print_evaluation(result: Any) -> None:
     """Print the scores as tables."""
-    low, high = (console.percent(end) for end in result.accuracy_ci95)
     auc = "undefined" if result.auc_roc is None else f"{result.auc_roc:.4f}"
     console.print_table(
         f"{result.model} ({result.format}): {console.percent(result.accuracy)} of {result.images:,} test images of "
-        f"{result.dataset} (95 % interval {low} to {high}); AUC-ROC {auc}, log loss {result.log_loss:.4f}, "
-        f"{_calibration_said(result.calibration)}",
+        f"{result.dataset} (95 % interval {_interval(result.accuracy_ci95)}); AUC-ROC {auc}, "
+        f"log loss {result.log_loss:.4f}, {_calibration_said(result.calibration)}",
         ["class", "images", "accuracy", "95 % interval", "precision", "recall", "F1"],
         [
             *(_class_row(row) for row in result.per_class),
             *(_average_row(name, getattr(result, name), result.images) for name in ("macro", "weighted")),
         ],
     )
+    if result.corruptions:
+        _print_corruptions(result.corruptions)
     _print_confusions(result)
     if result.mistakes:
         console.print_table(
@@ -132,6 +149,20 @@ def _calibration_said(found: Any) -> str:
     )
 
 
+def _print_corruptions(found: Any) -> None:
+    console.print_table(
+        f"spoilt in the {len(found.kinds)} kinds of MNIST-C: {console.percent(found.accuracy)} in the mean (95 % "
+        f"interval {_interval(found.accuracy_ci95)}) of {found.images:,} test images a kind; unspoilt "
+        f"{console.percent(found.clean_accuracy)}",
+        ["kind", "accuracy", "95 % interval"],
+        [[row.kind, console.percent(row.accuracy), _interval(row.accuracy_ci95)] for row in found.kinds],
+    )
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    return " to ".join(map(console.percent, ends))
+
+
 def _class_row(row: Any) -> list[str]:
     from lenet_edge.evaluation.statistics import wilson_interval
 
@@ -140,7 +171,7 @@ def _class_row(row: Any) -> list[str]:
         row.label,
         f"{row.support:,}",
         console.percent(row.accuracy),
-        " to ".join(console.percent(end) for end in ends),
+        _interval(ends),
         f"{row.precision:.4f}",
         f"{row.recall:.4f}",
         f"{row.f1:.4f}",

@@ -3,7 +3,7 @@
 scikit-learn computes the metrics, from probabilities in float64 (the softmax of the logits).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from lenet_edge.data.image_data import ImageData
+from lenet_edge.data.corruptions.kinds import check_shape
+from lenet_edge.data.image_data import ImageData, Pixels
 from lenet_edge.evaluation.calibration import Calibration, measure_calibration
+from lenet_edge.evaluation.robustness import Corruptions, measure_corruptions
 from lenet_edge.evaluation.statistics import wilson_interval
 from lenet_edge_exporters import LoadedModel
 from lenet_edge_runtime import softmax
@@ -66,7 +68,8 @@ class Evaluation:
     `accuracy_ci95` is Wilson's score interval (1927). `auc_roc` is one-vs-rest, the mean over the classes; None where
     a class has no test image. `log_loss` is the mean of -ln p of the true class in nats, with p clipped to
     [2.2e-16, 1 - 2.2e-16] (float64's epsilon): a certain mistake costs 36.04. `confusion_matrix[i][j]` counts images
-    of class i that were called j. `mistakes` has the most confident first.
+    of class i that were called j. `mistakes` has the most confident first. `corruptions` is None where it was not asked
+    for.
     """
 
     model: str
@@ -83,18 +86,36 @@ class Evaluation:
     calibration: Calibration
     confusion_matrix: list[list[int]]
     mistakes: list[Mistake]
+    corruptions: Corruptions | None = None
 
 
 def evaluate(
-    model: LoadedModel, spec: ModelSpec, data: ImageData, *, name: str, format_name: str, mistakes: int = MISTAKES
+    model: LoadedModel,
+    spec: ModelSpec,
+    data: ImageData,
+    *,
+    name: str,
+    format_name: str,
+    mistakes: int = MISTAKES,
+    corrupted: int | None = None,
 ) -> Evaluation:
     """Run a model that `spec` describes on the test images of `data` and score it.
 
-    The labels may come in another order than the data's. Raises DataError for other labels or another image size, and
-    ModelFileError for logits that are no numbers.
+    `corrupted`: so many of them are also spoilt in every kind of MNIST-C. The labels may come in another order than
+    the data's. Raises DataError for other labels, another image size, or one that cannot be spoilt, and ModelFileError
+    for logits that are no numbers.
     """
+    if corrupted is not None:
+        check_shape(data.test_pixels.shape[1:])
     logits = logits_in_order(model, spec, data, name)
-    return score(logits, data.test_labels, data.labels, name, format_name, data.name, mistakes)
+    found = score(logits, data.test_labels, data.labels, name, format_name, data.name, mistakes)
+    if corrupted is None:
+        return found
+
+    def answered(pixels: Pixels) -> NDArray[np.float32]:
+        return logits_in_order(model, spec, replace(data, test_pixels=pixels), name)
+
+    return replace(found, corruptions=measure_corruptions(answered, data, corrupted))
 
 
 def logits_in_order(model: LoadedModel, spec: ModelSpec, data: ImageData, name: str) -> NDArray[np.float32]:

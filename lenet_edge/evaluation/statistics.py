@@ -3,15 +3,30 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the standard normal distribution
 
 
-def wilson_interval(right: int, n: int) -> tuple[float, float]:
+def wilson_interval(right: float, n: float) -> tuple[float, float]:
     """95 % score interval of a proportion (Wilson 1927)."""
     p, z2 = right / n, Z95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def clustered_interval(shares: NDArray[np.float64], size: int) -> tuple[float, float]:
+    """95 % interval of the mean of `shares` [n], each the share of `size` trials of one cluster that went well.
+
+    Wilson's, of as many independent trials as vary by as much (Kish 1965, the design effect): from n, where the trials
+    of a cluster all go alike, to n * size.
+    """
+    n, mean = len(shares), float(shares.mean())
+    variance = float(shares.var(ddof=1)) if n > 1 else 0.0
+    effective = float(np.clip(n * mean * (1 - mean) / variance, n, n * size)) if variance else float(n)
+    return wilson_interval(mean * effective, effective)
 
 
 def paired_drop_interval(lost: int, gained: int, n: int) -> tuple[float, float]:

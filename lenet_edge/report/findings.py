@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lenet_edge.bench.measuring import BenchPlan, BenchRow, bench, describe_bench_host, timeable
+from lenet_edge.data.corruptions.kinds import SHAPE
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.evaluation import Evaluation, evaluate
+from lenet_edge.evaluation.robustness import PER_KIND
 from lenet_edge.evaluation.run_verification import Verification, verify
 from lenet_edge.evaluation.subjects import format_of_run
 from lenet_edge.runs.exported import PYTORCH, exported_files
@@ -66,7 +68,13 @@ def gather(opened: OpenedRun, plan: BenchPlan | None, *, trust: bool = False) ->
     run, record, data = opened.run, opened.record, opened.data
     name = f"{record.recipe.name} on {data.name}"
     evaluation = evaluate(
-        opened.model, record.spec, data, name=name, format_name=format_of_run(record), mistakes=MISTAKES
+        opened.model,
+        record.spec,
+        data,
+        name=name,
+        format_name=format_of_run(record),
+        mistakes=MISTAKES,
+        corrupted=PER_KIND if data.test_pixels.shape[1:] == SHAPE else None,
     )
     files = _files_of(run)
     verification = verify(files, opened, data, None, same_weights=True, trust=trust) if files else None

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lenet_edge.report import files, reliability, sections
+from lenet_edge.report import files, reliability, robustness, sections
 from lenet_edge.report.findings import Findings
 from lenet_edge.report.markup import Markup, join, tag
 from lenet_edge_exporters import atomic
@@ -13,6 +13,7 @@ PARTS = {
     "Confusion matrix": sections.confusions,
     "Classes": sections.classes,
     "Probabilities": reliability.probabilities,
+    "Corruptions": robustness.corruptions,
     "Learning curves": sections.curves,
     "First-layer filters": sections.filters,
     "Exported files": files.files,

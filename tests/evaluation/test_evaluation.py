@@ -23,7 +23,7 @@ from trained_runs import EVERYWHERE, exported
 NAMES = ("ant", "bee", "cat", "dog")
 KEYS = {
     "accuracy", "accuracy_ci95", "per_class", "macro", "weighted", "auc_roc", "log_loss", "confusion_matrix",
-    "mistakes", "model", "format", "dataset", "images", "calibration",
+    "mistakes", "model", "format", "dataset", "images", "calibration", "corruptions",
 }  # fmt: skip
 CLASS_KEYS = {"label", "accuracy", "precision", "recall", "f1", "support"}
 

@@ -145,6 +145,19 @@ def test_says_the_same_every_time_and_nothing_of_the_machine(
     assert "/home/" not in visible
 
 
+def test_each_kind_of_corruption_is_shown_with_its_accuracy(findings: Findings) -> None:
+    found = check(page.render(findings))
+    scores = findings.evaluation.corruptions
+    assert scores is not None
+    shown = {image["alt"].partition(", ")[2]: image for image in found.all("img")}
+    for row in scores.kinds:
+        assert f"{100 * row.accuracy:.2f}\u00a0%" in found.text
+        content = base64.b64decode(shown[row.kind]["src"].partition(",")[2])
+        assert Image.open(io.BytesIO(content)).size == (28, 28)
+    unmeasured = replace(findings, evaluation=replace(findings.evaluation, corruptions=None))
+    assert "the corruptions are defined for grey images of 28 x 28" in page.render(unmeasured)
+
+
 def test_without_latency(cli: CommandLine, digits_run: Run) -> None:
     result = cli("report", digits_run.folder, "--no-latency", "--out", "mine.html")
     assert result.exit_code == 0, result.output
