@@ -20,45 +20,34 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from scipy import stats
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torch.utils.data import DataLoader
 
 from lenet_edge.data.datasets import load_dataset
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.models import build_model, multiply_accumulates
 from lenet_edge.networks.recipes import RECIPES
+from lenet_edge.training.optimization import Optimizer
 from lenet_edge.training.trainer import Trainer
 from lenet_edge.training.training import start_record
 from lenet_edge.training.watcher import Watcher
 from lenet_edge_runtime.host import describe_host
+from usual_trainings import PerImage
 
 RECIPE = RECIPES["lenet5-classic-reported"]
 USUAL_BATCHES, OUR_BATCHES = 60, 300  # a round of each contender: about two seconds
 Contender = Callable[[], float]  # trains some batches; images a second
 
 
-class PerImage(Dataset[tuple[Tensor, int]]):
-    """As torchvision.datasets.MNIST: a PIL image at each access, transformed by itself."""
-
-    def __init__(self, data: ImageData) -> None:
-        self.pixels, self.labels = data.train_pixels, data.train_labels
-        steps = [transforms.Pad(2), transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
-        self.transform = transforms.Compose(steps)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.pixels[index, 0])), int(self.labels[index])
+def per_image(data: ImageData) -> PerImage:
+    """The training images in the usual style."""
+    return PerImage(data.train_pixels, data.train_labels, data, RECIPE.padding)
 
 
 def usual_style(data: ImageData, threads: int, workers: int) -> Contender:
     """The textbook's loop."""
     net = build_model(RECIPE.model)
-    loader = DataLoader(PerImage(data), RECIPE.batch_size, shuffle=True, num_workers=workers)
+    loader = DataLoader(per_image(data), RECIPE.batch_size, shuffle=True, num_workers=workers)
     optimizer = torch.optim.SGD(net.parameters(), lr=RECIPE.learning_rate, momentum=RECIPE.momentum)
 
     def train() -> float:
@@ -105,11 +94,8 @@ def compiled(trainer: Trainer) -> None:
 
 
 def unfused(trainer: Trainer) -> None:
-    """The optimizer's own default: a list of tensors, several kernels a step."""
-    groups = [
-        {key: value for key, value in group.items() if key != "fused"} for group in trainer.optimizer.param_groups
-    ]
-    trainer.optimizer = torch.optim.SGD(groups, lr=RECIPE.learning_rate, momentum=RECIPE.momentum)
+    """The optimizer in several kernels a tensor."""
+    trainer.optimizer = Optimizer(trainer.net, trainer.recipe, fused=False)
 
 
 def contenders(data: ImageData, threads: int) -> dict[str, Contender]:
@@ -174,7 +160,7 @@ def check_same_training(data: ImageData) -> None:
     trainer = Trainer(start_record(RECIPE, data, device="cpu"), data)
     net = build_model(RECIPE.model)
     net.load_state_dict(trainer.net.state_dict())
-    images = torch.stack([PerImage(data)[index][0] for index in range(RECIPE.batch_size)])
+    images = torch.stack([per_image(data)[index][0] for index in range(RECIPE.batch_size)])
     labels = torch.from_numpy(data.train_labels[: RECIPE.batch_size].copy())
     pixels = torch.from_numpy(data.train_pixels[: RECIPE.batch_size].copy())
     for network, logits in ((net, net(images)), (trainer.net, trainer.input(pixels))):

@@ -11,6 +11,7 @@ import typer
 from lenet_edge import console
 from lenet_edge.networks.recipes import find_recipe
 from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
+from lenet_edge.training import launcher
 from lenet_edge_runtime.extras import require
 
 NAME = "compare"
@@ -48,11 +49,13 @@ def run(
     Prints means, deviations, and which differences are more than chance.
 
     Finished runs in the study's folder are reused; what was interrupted goes on. Train accuracy is that of the final
-    weights on the images trained on; p values are of paired t-tests over seeds, corrected by Holm's method.
+    weights on 10,000 of the images trained on, at most; p values are of paired t-tests over seeds, corrected by Holm's
+    method.
 
     Example: lenet-edge compare lenet5 lenet5-classic --dataset fashion-mnist --seeds 5 --jobs 2
     """
     require("train", "this command")
+    launcher.let_threads_sleep()
     import torch
 
     from lenet_edge.data.datasets import load_dataset
@@ -63,15 +66,14 @@ def run(
     from lenet_edge.studies.processes import side_by_side
     from lenet_edge.studies.studies import STUDIES, Study
     from lenet_edge.studies.trainings import one_after_another, train_all
-    from lenet_edge.training import distributed
     from lenet_edge.training.follower import follow
     from lenet_edge.training.training import start_record
 
-    if (jobs > 1 or scheduler) and distributed.processes() > 1:
+    if (jobs > 1 or scheduler) and launcher.processes() > 1:
         raise typer.BadParameter("under torchrun each training has all processes; leave out --jobs and --scheduler")
     if jobs > 1 and scheduler:
         raise typer.BadParameter(f"--jobs is for this machine, and the cluster at {scheduler} was named: give one")
-    if distributed.follows():
+    if launcher.follows():
         follow(data_dir)
         return
     chosen = [find_recipe(name) for name in dict.fromkeys(recipes)]

@@ -1,5 +1,6 @@
 """`lenet-edge train`."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from lenet_edge.options import (
     image_form,
     one_of,
 )
+from lenet_edge.training import launcher
 from lenet_edge_runtime.errors import TrainingError
 from lenet_edge_runtime.extras import require
 
@@ -83,14 +85,14 @@ def run(
     Example: lenet-edge train lenet5 --dataset fashion-mnist
     """
     require("train", "this command")
-    from lenet_edge.training import distributed
-    from lenet_edge.training.follower import follow
-
-    if qat and distributed.processes() > 1:
+    launcher.let_threads_sleep()
+    if qat and launcher.processes() > 1:
         raise typer.BadParameter("--qat trains in one process; start it without torchrun")
     if source is not None and not qat:
         raise typer.BadParameter("--from goes with --qat")
-    if distributed.follows():
+    if launcher.follows():
+        from lenet_edge.training.follower import follow
+
         follow(data_dir)
         return
     if resume:
@@ -123,7 +125,9 @@ def run(
             chosen, dataset, data_dir, form, out, seed=seed or 0, device=device or "auto", threads=threads,
             epochs=epochs,
         )  # fmt: skip
-    with distributed.assembled() as team:
+    from lenet_edge.training.distributed import assembled
+
+    with assembled() as team:
         document = train_run(run, data, resume=resume or qat, team=team)
     if as_json:
         console.print_json(document)
@@ -163,9 +167,11 @@ def _started(
     recipe: Recipe, dataset: str | None, data_dir: Path | None, form: Any, out: Path | None, **options: Any
 ) -> tuple[Any, Any]:
     from lenet_edge.data.datasets import load_dataset
-    from lenet_edge.training.training import start_run
 
-    data = load_dataset(dataset or recipe.made_for, data_dir, form)
+    with ThreadPoolExecutor(1) as pool:  # unpacking runs beside the import of torch, which takes two seconds
+        reading = pool.submit(load_dataset, dataset or recipe.made_for, data_dir, form)
+        from lenet_edge.training.training import start_run
+    data = reading.result()
     for remark in data.remarks:
         console.say(remark)
     return start_run(recipe, data, out, **options), data

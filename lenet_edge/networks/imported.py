@@ -133,4 +133,4 @@ def _pooling(config: ImportedNetConfig, item: ImportedConvolution, side: int) ->
     if config.pooling == "average":
         return nn.AvgPool2d(item.pool, item.stride)
     fast = item.pool == item.stride == 2 and side % 2 == 0
-    return MaxPool2x2(2) if fast else nn.MaxPool2d(item.pool, item.stride)
+    return MaxPool2x2() if fast else nn.MaxPool2d(item.pool, item.stride)

@@ -17,7 +17,7 @@ from lenet_edge.networks.architectures import (
     OwnNetConfig,
 )
 from lenet_edge.networks.imported import imported_layers
-from lenet_edge.networks.pooling import MaxPool2x2
+from lenet_edge.networks.pooling import DeferredReLU, MaxPool2x2
 from lenet_edge_exporters.foreign_net import ForeignNet
 
 # Which maps of S2 (columns) each map of C3 (rows) sees: LeCun et al. 1998, Table I.
@@ -57,9 +57,9 @@ class LeNet5(Network):
         super().__init__(
             config,
             OrderedDict(
-                c1=_lenet_convolution(config, nn.Conv2d(config.channels, 6, 5)),
+                c1=_lenet_convolution(config, nn.Conv2d(config.channels, 6, 5), config.size - 4),
                 s2=_lenet_pooling(config, config.size - 4),
-                c3=_lenet_convolution(config, _c3(config)),
+                c3=_lenet_convolution(config, _c3(config), (config.size - 4) // 2 - 4),
                 s4=_lenet_pooling(config, (config.size - 4) // 2 - 4),
                 flatten=nn.Flatten(),
                 c5=_lenet_dense(config, 16 * side * side, 120),
@@ -81,9 +81,10 @@ class ConvNet(Network):
         ):
             convolution = nn.Conv2d(inputs, outputs, 3, padding=0 if number == 1 else 1)
             norm: list[nn.Module] = [nn.BatchNorm2d(outputs)] if config.batch_norm else []
-            layers[f"c{number}"] = nn.Sequential(convolution, *norm, nn.ReLU())
-            if item.pool:
-                layers[f"s{number}"] = _pool(item, side)
+            pool = _pool(item, side) if item.pool else None
+            layers[f"c{number}"] = nn.Sequential(convolution, *norm, _relu_before(pool))
+            if pool is not None:
+                layers[f"s{number}"] = pool
                 side = (side - item.pool) // item.stride + 1
         if side < 1:
             raise ValueError(f"images of {config.size} x {config.size} are too small for this network's pooling")
@@ -175,10 +176,12 @@ def _c3(config: LeNetConfig) -> nn.Conv2d:
     return PartialConvolution(connected, 5)
 
 
-def _lenet_convolution(config: LeNetConfig, convolution: nn.Conv2d) -> nn.Sequential:
+def _lenet_convolution(config: LeNetConfig, convolution: nn.Conv2d, side: int) -> nn.Sequential:
+    """Layer and activation, whose output has this side and is pooled next."""
     has_norm = config.batch_norm and config.norm_convolutions
     norm = [nn.BatchNorm2d(convolution.out_channels)] if has_norm else []
-    return nn.Sequential(convolution, *norm, _activation(config))
+    relu = _relu_before(_lenet_pooling(config, side)) if config.activation == "relu" else _activation(config)
+    return nn.Sequential(convolution, *norm, relu)
 
 
 def _lenet_dense(config: LeNetConfig, inputs: int, outputs: int) -> nn.Sequential:
@@ -192,12 +195,20 @@ def _activation(config: LeNetConfig) -> nn.Module:
 
 
 def _lenet_pooling(config: LeNetConfig, side: int) -> nn.Module:
-    return nn.AvgPool2d(2) if config.pooling == "average" else _max_pool_2x2(side)
+    if config.pooling == "average":
+        return nn.AvgPool2d(2)
+    return _max_pool_2x2(side, rectifies=config.activation == "relu")
 
 
 def _pool(item: Convolution, side: int) -> nn.Module:
-    return _max_pool_2x2(side) if item.pool == item.stride == 2 else nn.MaxPool2d(item.pool, item.stride)
+    if item.pool == item.stride == 2:
+        return _max_pool_2x2(side, rectifies=True)
+    return nn.MaxPool2d(item.pool, item.stride)
 
 
-def _max_pool_2x2(side: int) -> nn.Module:
-    return MaxPool2x2(2) if side % 2 == 0 else nn.MaxPool2d(2)
+def _max_pool_2x2(side: int, rectifies: bool) -> nn.Module:
+    return MaxPool2x2(rectifies) if side % 2 == 0 else nn.MaxPool2d(2)
+
+
+def _relu_before(pool: nn.Module | None) -> nn.Module:
+    return DeferredReLU() if isinstance(pool, MaxPool2x2) else nn.ReLU()

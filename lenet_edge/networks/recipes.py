@@ -171,6 +171,14 @@ RECIPES = {
     row.name: row
     for row in (
         _LENET5,
+        replace(
+            _LENET5,
+            name="lenet5-fast",
+            summary="a good network in seconds: lenet5 in one epoch; --epochs 3 for more",
+            source="lenet5 on a short schedule",
+            epochs=1,
+            minimum_steps=400,
+        ),
         _CLASSIC,
         replace(
             _LENET5,

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lenet_edge.training.launcher import processes
 from lenet_edge_runtime.errors import LenetEdgeError, TrainingError
 
 
@@ -154,16 +155,6 @@ class ProcessTeam(Team):
 
     def _share_of(self, rank: int) -> slice:
         return slice(self._batch * rank // self.size, self._batch * (rank + 1) // self.size)
-
-
-def processes() -> int:
-    """How many processes torchrun, or another launcher by the same variables, has started; 1 without one."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "MASTER_ADDR" in os.environ and "RANK" in os.environ else 1
-
-
-def follows() -> bool:
-    """Whether this process was started to follow another one."""
-    return processes() > 1 and os.environ["RANK"] != "0"
 
 
 @contextlib.contextmanager

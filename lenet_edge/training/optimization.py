@@ -3,7 +3,9 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from lenet_edge.networks.recipes import Recipe
 
@@ -30,14 +32,74 @@ def learning_rate_at(step: int, total: int, recipe: Recipe) -> float:
     return recipe.learning_rate * fall
 
 
-def optimizer_for(net: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
-    """The recipe's optimizer, fused where torch can; weight decay spares biases and BatchNorm."""
-    weights = [parameter for parameter in net.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in net.parameters() if parameter.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    fused = device.type in ("cpu", "cuda")
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=recipe.learning_rate, fused=fused)
-    return torch.optim.SGD(
-        groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused
-    )
+class Optimizer:
+    """SGD or Adam as the recipe says, by torch's own kernels; weight decay spares biases and BatchNorm.
+
+    The steps are those of torch.optim.SGD and torch.optim.Adam bit for bit. Those classes import torch's compiler as
+    soon as they are made, which takes more than a second. `state` has, for each parameter, the tensors that the next
+    step depends on, by torch's names for them.
+    """
+
+    def __init__(self, net: nn.Module, recipe: Recipe, fused: bool) -> None:
+        self._recipe, self._fused = recipe, fused
+        self._parameters: list[Tensor] = list(net.parameters())
+        self.state = {parameter: self._fresh(parameter) for parameter in self._parameters}
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """Move every parameter that has a gradient by it, at this learning rate."""
+        moved = [parameter for parameter in self._parameters if parameter.grad is not None]
+        for decay, parameters in (
+            (self._recipe.weight_decay, [parameter for parameter in moved if parameter.ndim > 1]),
+            (0.0, [parameter for parameter in moved if parameter.ndim <= 1]),
+        ):
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            if self._recipe.optimizer == "adam":
+                self._adam(parameters, gradients, rate, decay)
+            else:
+                self._sgd(parameters, gradients, rate, decay)
+
+    def _fresh(self, parameter: Tensor) -> dict[str, Tensor]:
+        if self._recipe.optimizer == "sgd":
+            # Where torch has no buffer before the first step: -0 leaves what is added to it as it is, even 0.
+            return {"momentum_buffer": torch.full_like(parameter, -0.0)} if self._recipe.momentum else {}
+        step = torch.zeros((), device=parameter.device if self._fused else "cpu")
+        return {"step": step, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
+
+    def _sgd(self, parameters: list[Tensor], gradients: list[Tensor], rate: float, decay: float) -> None:
+        sgd(
+            parameters,
+            gradients,
+            [self.state[parameter].get("momentum_buffer") for parameter in parameters],
+            fused=self._fused,
+            weight_decay=decay,
+            momentum=self._recipe.momentum,
+            lr=rate,
+            dampening=0.0,
+            nesterov=self._recipe.nesterov,
+            maximize=False,
+        )
+
+    def _adam(self, parameters: list[Tensor], gradients: list[Tensor], rate: float, decay: float) -> None:
+        states = [self.state[parameter] for parameter in parameters]
+        adam(
+            parameters,
+            gradients,
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            fused=self._fused,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=rate,
+            weight_decay=decay,
+            eps=1e-8,
+            maximize=False,
+        )

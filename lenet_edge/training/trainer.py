@@ -12,19 +12,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lenet_edge.data.augmentation import amounts_for, augment
 from lenet_edge.data.image_data import ImageData, ImageForm
-from lenet_edge.data.strangers import strangers
 from lenet_edge.networks.models import build_model
+from lenet_edge.networks.pooling import fast_evaluation
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.checkpoints import TrainingState
 from lenet_edge.runs.history import Epoch
 from lenet_edge.runs.record import RunRecord
+from lenet_edge.training.averaging import WeightAverage
+from lenet_edge.training.batches import Batch, Batches
 from lenet_edge.training.distributed import ALONE, Team
-from lenet_edge.training.objective import STRANGER, class_weights, classification_loss, strangers_loss
-from lenet_edge.training.optimization import learning_rate_at, optimizer_for, steps_per_epoch
+from lenet_edge.training.objective import class_weights, classification_loss, strangers_loss
+from lenet_edge.training.optimization import Optimizer, learning_rate_at, steps_per_epoch
 from lenet_edge.training.quantization_aware import FakeQuantized
 from lenet_edge.training.watcher import Progress, TrainingStopped, Watcher
 from lenet_edge_exporters.pixels import PixelInput
@@ -33,7 +33,6 @@ from lenet_edge_runtime.spec import ModelSpec
 
 EVALUATION_BATCH = 500
 CHECK_STEPS = 50  # steps between looks at the loss: each look waits for a GPU to finish
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -63,17 +62,19 @@ class Trainer:
         self.train_pixels, self.train_labels = self.on_device(data.train_pixels[train], data.train_labels[train])
         self.val_pixels, self.val_labels = self.on_device(data.train_pixels[held_out], data.train_labels[held_out])
         self.class_weights = class_weights(self.recipe, data.train_labels[train], self.device)
-        self.allowed, self.amounts = data.augmentation, amounts_for(self.recipe, data.augmentation)
         net = build_model(self.recipe.model)
         self.net: nn.Module = (FakeQuantized(net, self.spec) if record.quantization else net).to(self.device)
         team.adapt(self.net)
         self.input = PixelInput(self.net, self.spec).to(self.device)
-        self.optimizer = optimizer_for(self.net, self.recipe, self.device)
-        self.average = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
+        self.optimizer = Optimizer(self.net, self.recipe, fused=self.device.type in ("cpu", "cuda"))
+        self.average = WeightAverage(self.net)
         self.epoch = self.updates = 0
         self.steps = steps_per_epoch(self.recipe, len(self.train_pixels))
-        self.batch_size = min(self.recipe.batch_size, len(self.train_pixels))
-        self.strangers = math.ceil(self.recipe.strangers * self.batch_size)
+        self.batches = Batches(
+            self.train_pixels, self.train_labels, self.recipe, data.augmentation, self.spec.polarity != "any",
+            self.generator, team,
+        )  # fmt: skip
+        self.draws_ahead = self.device.type == "cpu" and record.threads > 1
         self.val_accuracy: float | None = None
 
     def on_device(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -91,16 +92,15 @@ class Trainer:
         if self.team.leads:
             self.team.send(NEXT_EPOCH)
         self.net.train()
-        order = torch.randperm(len(self.train_pixels), generator=self.generator)
-        size = self.batch_size
+        size = self.batches.size
         loss_sum, right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         rate, start = 0.0, time.perf_counter()
-        for step in range(self.steps):
+        for step, batch in enumerate(self.batches.epoch(self.steps, self.draws_ahead)):
             if (signal_number := self._stop_signal(watcher, step)) is not None:
                 raise TrainingStopped(f"stopped in epoch {self.epoch + 1}", signal_number)
             self.updates = self.epoch * self.steps + step
             rate = learning_rate_at(self.updates, self.recipe.epochs * self.steps, self.recipe)
-            loss, hits = self._train_batch(order[step * size : (step + 1) * size].to(self.device), rate)
+            loss, hits = self._train_batch(batch, rate)
             loss_sum, right = loss_sum + loss, right + hits
             if step % CHECK_STEPS == 0 or step == self.steps - 1:
                 speed = (step + 1) * size / (time.perf_counter() - start)
@@ -132,7 +132,6 @@ class Trainer:
             f"{i}.{key}": value
             for i, parameter in enumerate(self.net.parameters())
             for key, value in self.optimizer.state[parameter].items()
-            if value is not None
         }
         parts = {
             "net": self.net.state_dict(),
@@ -157,38 +156,19 @@ class Trainer:
     def _progress(self, step: int, loss: float, speed: float) -> Progress:
         return Progress(self.epoch + 1, self.recipe.epochs, step, self.steps, loss, speed, self.val_accuracy)
 
-    def _drawn(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """This process's share of a step: images float32 0 to 255, padded, and labels; STRANGER is a stranger's."""
-        padding, count = self.recipe.padding, self.strangers
-        share = self.team.share(len(indices) + count)
-        pixels, labels = self.train_pixels[indices], self.train_labels[indices]
-        if not count:
-            return self._changed(pixels, padding, share), labels[share]
-        sources = self._changed(pixels[:count], 0)
-        strange = strangers(sources, labels[:count], self.allowed, self.spec.polarity != "any", self.generator)
-        images = torch.cat([self._changed(pixels, padding), F.pad(strange, (padding,) * 4)])
-        return images[share], torch.cat([labels, labels.new_full((count,), STRANGER)])[share]
-
-    def _changed(self, pixels: Tensor, padding: int, share: slice = slice(None)) -> Tensor:
-        if self.amounts is not None:
-            return augment(pixels, padding, self.amounts, self.generator, share)
-        return F.pad(pixels[share].float(), (padding,) * 4)
-
-    def _train_batch(self, indices: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-        images, labels = self._drawn(indices)
-        logits = self.net(images * self.input.scale + self.input.shift)
-        whole = self.train_labels[indices]
-        loss = classification_loss(logits, labels, whole, self.class_weights, self.recipe.label_smoothing)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+    def _train_batch(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
+        logits, count = self.net(batch.images * self.input.scale + self.input.shift), self.batches.strangers
+        smoothing = self.recipe.label_smoothing
+        loss = classification_loss(logits, batch.labels, batch.whole, self.class_weights, smoothing)
         self.optimizer.zero_grad()
-        objective = loss + strangers_loss(logits, labels, self.strangers) if self.strangers else loss
+        objective = loss + strangers_loss(logits, batch.labels, count) if count else loss
         objective.backward()  # type: ignore[no-untyped-call]
-        hits = (logits.detach().argmax(1) == labels).sum()
+        hits = (logits.detach().argmax(1) == batch.labels).sum()
         loss, hits = self.team.sum_step(self.net, loss.detach(), hits)
-        self.optimizer.step()
+        self.optimizer.step(rate)
         if self.recipe.average_decay:
-            self.average.update_parameters(self.net)
+            # In the first steps the average follows quickly, so that a short training is not stuck at its start.
+            self.average.update(min(self.recipe.average_decay, (1 + self.updates) / (10 + self.updates)))
         return loss, hits
 
     def _stop_signal(self, watcher: Watcher, step: int) -> int | None:
@@ -196,11 +176,6 @@ class Trainer:
         if self.team.size > 1 and step % CHECK_STEPS:
             return None
         return self.team.highest(watcher.stop_signal())
-
-    def _average(self, averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
-        # In the first steps the average follows quickly, so that a short training is not stuck at its start.
-        decay = min(self.recipe.average_decay, (1 + self.updates) / (10 + self.updates))
-        get_ema_multi_avg_fn(decay)(averaged, current, count)  # type: ignore[no-untyped-call]
 
     def _checked(self, loss_sum: Tensor) -> float:
         value = float(loss_sum)
@@ -218,7 +193,7 @@ def logits_of(net: nn.Module, spec: ModelSpec, pixels: Tensor) -> Tensor:
     net.eval()
     module = PixelInput(net, spec).to(pixels.device)
     module.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), fast_evaluation(net):
         logits = torch.cat([module(batch) for batch in torch.split(pixels, EVALUATION_BATCH)])
     net.train(was_training)
     return logits

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lenet_edge.data.augmentation import Augmentation, augment
+from lenet_edge.data.augmentation import Augmentation, _grid, augment
 
 NOTHING = Augmentation(rotation_degrees=0, scale=0, shear=0, shift_pixels=0)
 
@@ -89,3 +89,10 @@ def test_same_seed_same_images(pixels: torch.Tensor, digits) -> None:
     first = augment(pixels, 2, digits.augmentation, generator(7))
     assert torch.equal(first, augment(pixels, 2, digits.augmentation, generator(7)))
     assert not torch.equal(first, augment(pixels, 2, digits.augmentation, generator(8)))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (30, 28), (96, 96)])
+def test_grid_is_that_of_torch(size: tuple[int, int]) -> None:
+    theta = torch.randn(5, 2, 3, generator=generator())
+    expected = torch.nn.functional.affine_grid(theta, [5, 1, *size], align_corners=False)
+    torch.testing.assert_close(_grid(theta, *size), expected, atol=1e-6, rtol=0)

@@ -126,6 +126,15 @@ def test_mean_and_std_are_of_the_training_pixels(digits) -> None:
     assert digits.std == (pytest.approx(scaled.std(), abs=5e-5),)
 
 
+def test_mean_and_std_of_each_colour(digits) -> None:
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, [[[[200]], [[9]], [[256]]]], (150, 3, 8, 8)).astype(np.uint8)
+    colours = replace(digits, train_pixels=pixels)
+    assert colours.mean == pytest.approx(pixels.mean((0, 2, 3)) / 255, abs=5e-5)
+    assert colours.std == pytest.approx(pixels.std((0, 2, 3)) / 255, abs=5e-5)
+    assert replace(digits, train_pixels=np.full_like(pixels, 77)).std == (0, 0, 0)
+
+
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.integers(0, 1000))
 def test_split_is_stratified_and_complete(extra: list[int], seed: int) -> None:
     labels = np.array([*range(5)] * 4 + extra)

@@ -19,7 +19,7 @@ from lenet_edge.networks.models import (
     deployed_parameters,
     multiply_accumulates,
 )  # fmt: skip
-from lenet_edge.networks.pooling import MaxPool2x2
+from lenet_edge.networks.pooling import DeferredReLU, MaxPool2x2, fast_evaluation
 from lenet_edge.networks.recipes import RECIPES, Recipe, find_recipe
 from lenet_edge_runtime import LenetEdgeError, records
 
@@ -133,16 +133,31 @@ def test_unknown_recipe_lists_the_known_ones() -> None:
         find_recipe("lenet4")
 
 
-def test_fast_pooling_equals_torchs_bit_for_bit() -> None:
-    """Values and gradients, with many ties, as ReLU makes them."""
+@pytest.mark.parametrize("rectified", [False, True])
+def test_fast_pooling_equals_torchs_bit_for_bit(rectified: bool) -> None:
+    """Values and gradients, with many ties, with a ReLU before it or without one."""
     torch.manual_seed(0)
-    images = torch.randint(-2, 3, (16, 3, 8, 12)).float().relu()
+    images = torch.randint(-2, 3, (16, 3, 8, 12)).float()
     gradient = torch.randn(16, 3, 4, 6)
-    results = []
-    for pool in (MaxPool2x2(2).train(), nn.MaxPool2d(2)):
-        leaf = images.clone().requires_grad_()
-        pooled = pool(leaf)
-        pooled.backward(gradient)
-        results.append((pooled.detach(), leaf.grad))
-    assert torch.equal(results[0][0], results[1][0])
-    assert torch.equal(results[0][1], results[1][1])
+    ours = nn.Sequential(DeferredReLU(), MaxPool2x2(rectifies=True)) if rectified else nn.Sequential(MaxPool2x2())
+    theirs = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)) if rectified else nn.Sequential(nn.MaxPool2d(2))
+    for mode in (True, False):
+        results = []
+        for pool in (ours.train(mode), theirs):
+            leaf = images.clone().requires_grad_()
+            pooled = pool(leaf)
+            pooled.backward(gradient)
+            results.append((pooled.detach(), leaf.grad))
+        assert torch.equal(results[0][0], results[1][0])
+        assert torch.equal(results[0][1], results[1][1])
+
+
+def test_fast_evaluation_gives_the_same_bits_and_ends() -> None:
+    net = LeNet5(LeNetConfig("relu", "max", batch_norm=True)).eval()
+    images = torch.randn(7, 1, 32, 32)
+    with torch.inference_mode():
+        expected = net(images)
+        with fast_evaluation(net):
+            assert torch.equal(net(images), expected)
+            assert net.layers.s2.evaluates_fast
+    assert not net.layers.s2.evaluates_fast

@@ -22,7 +22,7 @@ from lenet_edge.data.datasets import load_dataset
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.runs.finding import find_run
 from lenet_edge.runs.record import RunRecord
-from lenet_edge.training import distributed
+from lenet_edge.training import distributed, launcher
 from lenet_edge.training.follower import prepared
 from lenet_edge.training.trainer import Assignment, Trainer
 from lenet_edge.training.training import start_record
@@ -138,7 +138,7 @@ def test_one_process_touches_nothing_of_torch_distributed(monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.distributed, "init_process_group", None)
     with distributed.assembled() as team:
         assert team is distributed.ALONE
-        assert not distributed.follows()
+        assert not launcher.follows()
     trainer = Trainer(*record_of("lenet5"))
     assert {type(module) for module in trainer.net.modules()} & set(distributed._SHARED.values()) == set()
 

@@ -1,6 +1,8 @@
 """Training: it learns, repeats bit for bit, stops and resumes, and notices when it fails."""
 
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -226,3 +228,16 @@ def test_device_that_is_not_there_is_an_error() -> None:
     with pytest.raises(TrainingError, match=r"device 'tpu' is not usable.*there is: cpu"):
         resolve_device("tpu")
     assert resolve_device("cpu").type == "cpu"
+
+
+def test_training_waits_for_no_compiler_and_no_matplotlib(tmp_path: Path, digits: ImageData) -> None:
+    """Their imports would take longer than a short training."""
+    np.savez(tmp_path / "few.npz", images=digits.train_pixels[:200, 0], labels=digits.train_labels[:200])
+    program = (
+        "import sys; from lenet_edge import train; "
+        "train('lenet5', dataset='few.npz', epochs=1, out='run', threads=1); "
+        "print(*sorted({'torch._dynamo', 'matplotlib', 'sympy', 'sklearn'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 5_000
