@@ -28,7 +28,7 @@ class Said:
     """What the user says of the net, each None where it is to be found; and what is to be done with the finding."""
 
     activation: ImportedActivation | None = None
-    pooling: str | None = None
+    pooling: str | None = None  # one of IMPORTED_POOLINGS, or "average" in either order
     padding: str | None = None  # "inside" (zeros of the normalised image), "before" (black pixels), "none"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -42,7 +42,8 @@ class Said:
 
     def allows(self, variant: Variant) -> bool:
         """Whether a variant is as said."""
-        return self.pooling in (None, variant.config.pooling) and self.padding in (None, variant.padding_kind)
+        poolings = (None, variant.config.pooling, variant.pooling_kind)
+        return self.pooling in poolings and self.padding in (None, variant.padding_kind)
 
 
 def chains_in(file: TensorFile, data: ImageData, recipe: Recipe | None) -> Chains:
@@ -123,12 +124,14 @@ def likeliest(found: Sequence[Variant], recipe: Recipe | None, said: Said) -> Va
     pooling = said.pooling or (own and own.pooling)
     fitting = [
         item for item in found
-        if item.config.activation == activation and not item.config.pool_first
-        and (item.config.pooling == pooling or "pooling" not in item.parts)
+        if item.config.activation == activation
+        and (pooling in (item.config.pooling, item.pooling_kind) or "pooling" not in item.parts)
     ]  # fmt: skip
     if not fitting:
         raise WeightsError("nothing says which net it is: give --activation and --pooling, or --model")
-    return min(fitting, key=lambda item: (bool(item.config.resized), item.padding_kind == "before"))
+    return min(
+        fitting, key=lambda item: (item.config.pool_first, bool(item.config.resized), item.padding_kind == "before")
+    )
 
 
 def _checked(mean: tuple[float, ...], std: tuple[float, ...], data: ImageData) -> Normalisation:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lenet_edge.networks.architectures import IMPORTED_ACTIVATIONS
+from lenet_edge.networks.architectures import IMPORTED_ACTIVATIONS, IMPORTED_POOLINGS
 from lenet_edge.options import DatasetHelp, one_of
 from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, check_cdn
 from lenet_edge_exporters.export_job import CALIBRATION_METHODS, MAX_CALIBRATION_IMAGES, OPSETS, LogitType
@@ -100,7 +100,14 @@ WeightsStdOption = Annotated[
 ActivationOption = Annotated[
     str | None, typer.Option("--activation", help=f"Of the net of given weights: {', '.join(IMPORTED_ACTIVATIONS)}.")
 ]
-PoolingOption = Annotated[str | None, typer.Option("--pooling", help="Of the net of given weights: max or average.")]
+PoolingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pooling",
+        help="Of the net of given weights: max, or average; average-last where the activation comes before it, "
+        "average-first where it comes behind.",
+    ),
+]
 PaddingOption = Annotated[
     str | None,
     typer.Option(
@@ -188,7 +195,7 @@ def weights_said(
         raise typer.BadParameter("--mean and --std go together")
     for option, value, choices in (
         ("--activation", activation, IMPORTED_ACTIVATIONS),
-        ("--pooling", pooling, ("max", "average")),
+        ("--pooling", pooling, ("average", *IMPORTED_POOLINGS)),
         ("--padding", padding, ("inside", "before", "none")),
     ):
         if value is not None:

@@ -79,6 +79,7 @@ class OnnxNetConfig:
 
 ImportedActivation = Literal["relu", "tanh", "sigmoid", "leaky-relu", "elu", "gelu", "silu"]
 IMPORTED_ACTIVATIONS: tuple[ImportedActivation, ...] = get_args(ImportedActivation)
+IMPORTED_POOLINGS = ("max", "average-last", "average-first")  # behind the activation, or before it
 
 
 @dataclass(frozen=True)

@@ -55,15 +55,21 @@ class Variant:
     def unlikeliness(self) -> int:
         """How many unusual things it needs: what is chosen by where nothing else tells two variants apart."""
         config = self.config
-        unusual = (config.activation in RARE, config.pool_first, config.norm_last, config.resized, self.channels_last)
+        unusual = (config.activation in RARE, config.norm_last, config.resized, self.channels_last, self.padding)
         pads_late = self.padding_kind == "none" and any(item.padding for item in config.convolutions)
-        return sum(map(bool, unusual)) + bool(self.padding) + pads_late + 2 * self.normalisation.is_of_other_data
+        return sum(map(bool, unusual)) + pads_late + 2 * config.pool_first + 2 * self.normalisation.is_of_other_data
 
     @property
     def padding_kind(self) -> str:
         """Where the image is padded: "before" normalisation, "inside" the first convolution, or nowhere ("none")."""
         first = self.config.convolutions[:1]
         return "before" if self.padding else "inside" if first and first[0].padding else "none"
+
+    @property
+    def pooling_kind(self) -> str:
+        """One of IMPORTED_POOLINGS."""
+        config = self.config
+        return config.pooling if config.pooling == "max" else f"average-{'first' if config.pool_first else 'last'}"
 
     @cached_property
     def parts(self) -> dict[str, str]:
@@ -73,11 +79,10 @@ class Variant:
         numbers = " ".join(f"--mean {m:g} --std {s:.6g}" for m, s in zip(norm.mean, norm.std, strict=True))
         found = {"activation": f"--activation {config.activation}"}
         if any(item.pool for item in config.convolutions):
-            found["pooling"] = f"--pooling {config.pooling}"
+            found["pooling"] = f"--pooling {self.pooling_kind}"
         if config.convolutions or self.padding:
             found["padding"] = f"--padding {self.padding_kind}"
         others = {
-            "order": "pooling before the activation" if config.pool_first else "",
             "resized": f"scaled to {config.resized} x {config.resized}" if config.resized else "",
             "norm": "BatchNorm behind the activation" if config.norm_last else "",
             "flatten": "flattened with channels last" if self.channels_last else "",

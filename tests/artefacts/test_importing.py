@@ -48,6 +48,7 @@ class Owner:
     kernels: tuple[int, int] = (5, 5)
     dense: tuple[int, int] = (120, 84)
     side: int = 28
+    pool_first: bool = False
 
     def net(self) -> nn.Sequential:
         activation, pool = ACTIVATIONS[self.activation], POOLINGS[self.pooling]
@@ -59,11 +60,19 @@ class Owner:
             if self.c5_convolution
             else [nn.Flatten(), nn.Linear(m2 * end**2, d1)]
         )
+        behind = [[pool(2), activation()] if self.pool_first else [activation(), pool(2)] for _ in range(2)]
         return nn.Sequential(
-            nn.Conv2d(1, m1, k1, padding=k1 // 2 if self.inside else 0), norms[0], activation(), pool(2),
-            nn.Conv2d(m1, m2, k2), norms[1], activation(), pool(2),
+            nn.Conv2d(1, m1, k1, padding=k1 // 2 if self.inside else 0), norms[0], *behind[0],
+            nn.Conv2d(m1, m2, k2), norms[1], *behind[1],
             *c5, activation(), nn.Linear(d1, d2), activation(), nn.Linear(d2, 10),
         )  # fmt: skip
+
+    @property
+    def said(self) -> Said:
+        """Everything that its owner can say of it."""
+        pooling = "max" if self.pooling == "max" else f"average-{'first' if self.pool_first else 'last'}"
+        padding = "inside" if self.inside else "before"
+        return Said(self.activation, pooling, padding, (self.mean,), (self.std,))
 
     def feed(self, pixels: np.ndarray) -> Tensor:
         images = torch.tensor(pixels).float()
@@ -111,6 +120,7 @@ OWNERS = (  # the first with nothing said, the others with their normalisation, 
     Owner(),
     Owner("tanh", "average", c5_convolution=True, mean=0, std=1),
     Owner("relu", "max", inside=False, mean=0, std=1 / 255, norm=True),
+    Owner("relu", "average", mean=0, std=1, pool_first=True),
 )
 
 
@@ -123,10 +133,7 @@ def test_what_comes_out_answers_like_its_owners_net(owner: Owner, digits: ImageD
     try:
         imported = import_weights(path, digits, said=said, out=tmp_path / "run")
     except (GateError, UnclearWeightsError):
-        settled = Said(
-            owner.activation, owner.pooling, "inside" if owner.inside else "before", (owner.mean,), (owner.std,)
-        )
-        imported = import_weights(path, digits, said=settled, out=tmp_path / "run")
+        imported = import_weights(path, digits, said=owner.said, out=tmp_path / "run")
     check_answers(imported, owner, net, digits)
 
 
@@ -135,11 +142,12 @@ def drawn_owner(generator: np.random.Generator, data: ImageData) -> Owner:
     mean, std = draw([(0.5, 0.5), (0.0, 1.0), (0.1307, 0.3081), (0.0, 1 / 255), data.mean + data.std])
     maps, kernels = draw([(3, 6), (4, 8), (6, 12)]), draw([(5, 3), (3, 3), (5, 5)])
     dense = draw([(24, 16), (32, 24), (48, 20)])
-    return Owner(
+    owner = Owner(
         str(draw(list(ACTIVATIONS))), str(draw(list(POOLINGS))), bool(draw([True, False])), float(mean), float(std),
         bool(draw([True, False])), bool(draw([True, False])), tuple(maps.tolist()), tuple(kernels.tolist()),
         tuple(dense.tolist()), data.train_pixels.shape[2],
     )  # fmt: skip
+    return replace(owner, pool_first=owner.pooling == "average" and bool(draw([True, False])))
 
 
 @pytest.fixture(scope="module")
@@ -164,10 +172,7 @@ def test_500_nets_answer_like_their_owners_or_are_refused(part: int, small: Imag
         torch.save(net.state_dict(), path)
         outcome = outcome_of(path, owner, net, small, None, tmp_path / f"run-{number}")
         if outcome == "asked":
-            said = Said(
-                owner.activation, owner.pooling, "inside" if owner.inside else "before", (owner.mean,), (owner.std,)
-            )
-            outcome += ", " + outcome_of(path, owner, net, small, said, tmp_path / f"said-{number}")
+            outcome += ", " + outcome_of(path, owner, net, small, owner.said, tmp_path / f"said-{number}")
         outcomes[outcome] += 1
     assert set(outcomes) <= {"right", "asked, right", "no good", "asked, no good"}, outcomes
     print(f"\n{part}: {dict(outcomes)}")  # noqa: T201
@@ -205,7 +210,7 @@ def test_a_recipe_of_another_activation_does_not_decide(student: Path, digits: I
 def test_what_is_said_wrongly_is_stopped_and_the_right_options_are_named(
     student: Path, digits: ImageData, tmp_path: Path
 ) -> None:
-    said = Said(activation="sigmoid", pooling="average", mean=(0.5,), std=(0.5,))
+    said = Said(activation="sigmoid", pooling="average-last", mean=(0.5,), std=(0.5,))
     with pytest.raises(GateError, match=r"--activation relu, --pooling max.*correct the options"):
         import_weights(student, digits, said=said, out=tmp_path / "run")
     taken = import_weights(student, digits, said=Said(**{**vars(said), "accept_accuracy": True}), out=tmp_path / "run")
@@ -294,12 +299,12 @@ def test_one_below_the_limit_is_not_taken_for_a_rival_that_no_option_names(
     norm, own = Normalisation((0.5,), (0.5,)), as_imported(RECIPES["lenet5"].model)
     labels = np.arange(1000) % 10
 
-    def scored(first: int, wrong: int, *, pool_first: bool) -> Scored:
+    def scored(first: int, wrong: int, *, norm_last: bool) -> Scored:
         answers = np.where((np.arange(1000) >= first) & (np.arange(1000) < first + wrong), 9 - labels, labels)
-        variant = Variant(replace(own, pooling="average", pool_first=pool_first), 2, norm)
+        variant = Variant(replace(own, norm_last=norm_last), 2, norm)
         return Scored(variant, answers, answers == labels, np.full(1000, 0.1), lambda: answers)
 
-    finding = judge([scored(0, 70, pool_first=False), scored(40, 50, pool_first=True)])
+    finding = judge([scored(0, 70, norm_last=False), scored(40, 50, norm_last=True)])
     assert finding.best.accuracy < least_accuracy(digits) < finding.reached
     monkeypatch.setattr(importing, "search", lambda *_: finding)
     with pytest.raises(GateError, match="--accept-accuracy"):
