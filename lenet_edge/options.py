@@ -103,6 +103,14 @@ TimeLimitOption = Annotated[
         show_default=False,
     ),
 ]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="DASK_SCHEDULER_ADDRESS",
+        help="In place of --jobs: the scheduler of a Dask cluster whose workers do it, such as tcp://HOST:8786.",
+        show_default=False,
+    ),
+]
 JobsOption = Annotated[int, typer.Option(min=1, max=256, help="Processes that read images.")]
 TrustOption = Annotated[
     bool,
@@ -114,6 +122,12 @@ RunOption = Annotated[
     Path | None,
     typer.Option("--run", help="The run the files belong to; the latest finished one by default."),
 ]
+
+
+def refuse_both(jobs: int, scheduler: str | None) -> None:
+    """Raise a usage error where work is given to processes of this machine and to a cluster."""
+    if jobs > 1 and scheduler:
+        raise typer.BadParameter(f"--jobs is for this machine, and the cluster at {scheduler} was named: give one")
 
 
 def one_of(choices: Iterable[Choice], given: str, option: str) -> Choice:

@@ -10,7 +10,7 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.networks.recipes import find_recipe
-from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption
+from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption, SchedulerOption, refuse_both
 from lenet_edge.training import launcher
 from lenet_edge_runtime.extras import require
 
@@ -25,14 +25,7 @@ def run(
         int | None, typer.Option(min=1, help="Passes over the images; each recipe's own by default.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs trained at the same time; they share the threads.")] = 1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            envvar="DASK_SCHEDULER_ADDRESS",
-            help="In place of --jobs: the scheduler of a Dask cluster whose workers train, such as tcp://HOST:8786.",
-            show_default=False,
-        ),
-    ] = None,
+    scheduler: SchedulerOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[
         int | None,
@@ -71,8 +64,7 @@ def run(
 
     if (jobs > 1 or scheduler) and launcher.processes() > 1:
         raise typer.BadParameter("under torchrun each training has all processes; leave out --jobs and --scheduler")
-    if jobs > 1 and scheduler:
-        raise typer.BadParameter(f"--jobs is for this machine, and the cluster at {scheduler} was named: give one")
+    refuse_both(jobs, scheduler)
     if launcher.follows():
         follow(data_dir)
         return

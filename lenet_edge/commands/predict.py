@@ -1,8 +1,8 @@
 """`lenet-edge predict`: needs the base install alone."""
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,10 +15,12 @@ from lenet_edge.options import (
     LabelsOption,
     MeanOption,
     ScaleOption,
+    SchedulerOption,
     StdOption,
     TimeLimitOption,
     one_of,
     open_foreign,
+    refuse_both,
 )
 from lenet_edge_exporters.formats import FORMATS
 from lenet_edge_runtime.pretrained_files import PREFIX, no_such_network, pretrained_file, pretrained_name
@@ -70,6 +72,7 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the answers to this file.")] = None,
     jobs: JobsOption = 1,
+    scheduler: SchedulerOption = None,
     shard: Annotated[
         int | None,
         typer.Option(
@@ -104,25 +107,31 @@ def run(
     one_of(FITS, fit, "--fit")
     chosen = _format(answers, out, as_json)
     _check_shards(out, shard, resume, labels)
-    from lenet_edge.predicting.answering import Asked
+    refuse_both(jobs, scheduler)
+    from lenet_edge.predicting.answering import Asked, here
+    from lenet_edge.predicting.cluster import on_cluster
     from lenet_edge.predicting.delivery import Delivery
     from lenet_edge.predicting.image_stream import find_images
+    from lenet_edge.predicting.progress import counted
     from lenet_edge_exporters import manifest
     from lenet_edge_runtime import Classifier
 
     model, names = _model_and_images(paths)
     manifest.check(model)
     foreign = open_foreign([model], labels, mean, std, time_limit, scale)
-    if foreign and jobs > 1:
-        raise typer.BadParameter("--jobs is for files of lenet-edge: another tool's runs in one process, under limits")
+    if foreign and (jobs > 1 or scheduler):
+        given = "--jobs is" if jobs > 1 else "--scheduler (or DASK_SCHEDULER_ADDRESS) is"
+        raise typer.BadParameter(f"{given} for files of lenet-edge: another tool's runs in one process, under limits")
     classifier = foreign[0] if foreign else Classifier(model, verify=verify)
     if fit == "mnist" and classifier.spec.channels != 1:
         raise typer.BadParameter("--fit mnist is for models of grey images, this one takes colour: --fit resize")
     _check_confidence(classifier.spec, abstain, coverage)
     policies: tuple[Any, Any] = INVERT[invert], fit
     asked = Asked(model, verify, chosen, *policies, coverage, abstain)
-    with _progress(shown=out is not None or not sys.stdout.isatty()) as tick:
-        delivery = Delivery(asked, classifier, foreign[0].batch if foreign else BATCH, jobs, tick)
+    alone = nullcontext(here(asked, classifier, jobs))
+    counting = counted(shown=out is not None or not sys.stdout.isatty())
+    with on_cluster(scheduler, asked, classifier) if scheduler else alone as way, counting as tick:
+        delivery = Delivery(asked, way, foreign[0].batch if foreign else BATCH, tick)
         if shard is not None and out is not None:
             where = _into_shards(delivery, find_images(names), out, shard, resume)
         else:
@@ -183,25 +192,6 @@ def _format(name: str | None, out: Path | None, as_json: bool) -> str:
             raise typer.BadParameter("--format parquet needs a file: give --out")
         parquet_schema()
     return chosen
-
-
-@contextlib.contextmanager
-def _progress(shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """Images so far, on stderr where that is a terminal; called for every batch."""
-    if not (shown and sys.stderr.isatty()):
-        yield lambda _images, _failed: None
-        return
-    from rich import progress
-    from rich.console import Console
-
-    columns = (progress.SpinnerColumn(), progress.TextColumn("{task.description}"), progress.TimeElapsedColumn())
-    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("")
-
-        def tick(images: int, failed: int) -> None:
-            bar.update(task, description=f"{images:,} images, {failed:,} of them unreadable")
-
-        yield tick
 
 
 def _model_and_images(paths: list[Path]) -> tuple[Path, list[Path]]:

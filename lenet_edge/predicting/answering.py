@@ -1,6 +1,6 @@
 """From names of image files to lines of answers, a batch at a time, in this process or in several."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -29,43 +29,44 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answered:
-    """Of a batch: how many files, how many of them could not be read, and what there is to say, in their order.
+    """Of a batch: how many files, which of them could not be read, and what there is to say, in their order.
 
-    `said` holds lines of answers (True), several together, and complaints of files (False).
+    `said` holds lines of answers (True), several together, and complaints (False), one for each of `unread`.
     """
 
     images: int
-    failed: int
+    unread: tuple[str, ...]
     said: tuple[tuple[bool, str], ...]
 
 
-def answer(names: Sequence[str], asked: Asked, classifier: AnyClassifier) -> Answered:
-    """Answer one batch of files by their names."""
-    line, said, lines, failed = FORMATS[asked.format].line, list[tuple[bool, str]](), list[str](), 0
-    answers = classify_files(map(Path, names), classifier, len(names), asked.invert, asked.fit, asked.coverage)
-    for path, found in answers:
+Way = Callable[[Iterable[list[str]]], Generator[Answered, None, None]]  # what is answered of each batch, in their order
+
+
+def answer(names: Sequence[str], asked: Asked, classifier: AnyClassifier, folder: Path = Path()) -> Answered:
+    """Answer one batch of files by their names, which begin in `folder` where they are relative."""
+    line, said, lines, unread = FORMATS[asked.format].line, list[tuple[bool, str]](), list[str](), list[str]()
+    paths = (folder / name for name in names)
+    answers = classify_files(paths, classifier, len(names), asked.invert, asked.fit, asked.coverage)
+    for name, (_, found) in zip(names, answers, strict=True):
         if isinstance(found, ImageError):
-            failed += 1
+            unread.append(name)
             said += [(True, "".join(lines)), (False, str(found))]
             lines.clear()
         else:
-            lines.append(line(path, replace(found, label=NONE) if asked.abstain and not found.known else found))
+            shown = replace(found, label=NONE) if asked.abstain and not found.known else found
+            lines.append(line(Path(name), shown))
     said.append((True, "".join(lines)))
-    return Answered(len(names), failed, tuple(item for item in said if item[1]))
+    return Answered(len(names), tuple(unread), tuple(item for item in said if item[1]))
 
 
-def answer_all(
-    batches: Iterable[list[str]], asked: Asked, classifier: AnyClassifier, jobs: int
-) -> Generator[Answered, None, None]:
-    """What is answered of each batch, in their order; with more than one of `jobs` in so many other processes.
+def here(asked: Asked, classifier: AnyClassifier, jobs: int) -> Way:
+    """What answers in this process, or with more than one of `jobs` in so many others.
 
-    Few batches are in memory at a time. Raises what `in_order` raises.
+    Few batches are in memory at a time. It raises what `in_order` raises.
     """
-    if jobs == 1:
-        for names in batches:
-            yield answer(names, asked, classifier)
-        return
-    yield from in_order(partial(_answer, asked), batches, jobs)
+    if jobs > 1:
+        return partial(in_order, partial(_answer, asked), jobs=jobs)
+    return lambda batches: (answer(names, asked, classifier) for names in batches)
 
 
 @cache

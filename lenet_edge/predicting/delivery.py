@@ -1,27 +1,25 @@
 """Answers brought to where they belong, complaints to stderr, both counted."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from lenet_edge import console
-from lenet_edge.predicting.answering import Answered, Asked, answer_all
-from lenet_edge.predicting.image_stream import AnyClassifier
+from lenet_edge.predicting.answering import Answered, Asked, Way
+from lenet_edge.predicting.progress import Tick
 from lenet_edge.predicting.shards import Shards
 from lenet_edge.predicting.writing import Write, document, writer
 from lenet_edge_exporters.formats import read_content, sha256_of
 
-Tick = Callable[[int, int], None]  # images so far, and how many of them could not be read
-
 
 class Delivery:
-    """Has images answered, `batch` at a time, in `jobs` processes; `tick` hears of every batch."""
+    """Has images answered in a way, `batch` at a time; `tick` hears of every batch."""
 
-    def __init__(self, asked: Asked, classifier: AnyClassifier, batch: int, jobs: int, tick: Tick) -> None:
-        self.asked, self.classifier, self.batch, self.jobs, self.tick = asked, classifier, batch, jobs, tick
+    def __init__(self, asked: Asked, way: Way, batch: int, tick: Tick) -> None:
+        self.asked, self.way, self.batch, self.tick = asked, way, batch, tick
         self.images = self.failed = 0
 
     def into_one(self, paths: Iterable[Path], out: Path | None, as_json: bool) -> None:
@@ -30,7 +28,7 @@ class Delivery:
         batches = iter(lambda: list(islice(names, self.batch)), [])
         with (
             document() if as_json else writer(out, self.asked.format) as write,
-            closing(answer_all(batches, self.asked, self.classifier, self.jobs)) as answers,
+            closing(self.way(batches)) as answers,
         ):
             for found in answers:
                 self._take(found, write)
@@ -46,7 +44,7 @@ class Delivery:
                 under_way.append(names)
                 yield from (names[start : start + self.batch] for start in range(0, len(names), self.batch))
 
-        with closing(answer_all(batches(), self.asked, self.classifier, self.jobs)) as answers:
+        with closing(self.way(batches())) as answers:
             for first in answers:
                 names, failed, missing = under_way.pop(0), self.failed, 0
                 with writer(shards.path(len(shards.done)), self.asked.format) as write:
@@ -69,5 +67,5 @@ class Delivery:
                 sys.stdout.flush()  # so that in one file of both a complaint stands where its answer would
                 console.say(f"lenet-edge: error: {text}")
         self.images += found.images
-        self.failed += found.failed
+        self.failed += len(found.unread)
         self.tick(self.images, self.failed)

@@ -14,15 +14,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from lenet_edge import console
+from lenet_edge.cluster import connection
 from lenet_edge.runs.record import Device
-from lenet_edge.studies.cluster_task import PACKAGES, Answer, Task, advance, device_here, files_of, keep, mismatch
+from lenet_edge.studies.cluster_task import PACKAGES, Answer, Task, advance, device_here, files_of, keep
 from lenet_edge.studies.member_training import Source
 from lenet_edge.studies.progress import StudyProgress
 from lenet_edge.studies.studies import Member
 from lenet_edge.training.console_watcher import SignalWatcher
 from lenet_edge.training.watcher import Progress, TrainingStopped
-from lenet_edge_runtime.errors import LenetEdgeError, MissingExtraError, TrainingError
+from lenet_edge_runtime.errors import ClusterError, LenetEdgeError
 from lenet_edge_runtime.host import installed_versions
 
 if TYPE_CHECKING:
@@ -34,51 +34,23 @@ LOOK_SECONDS = 0.2  # between looks at signals
 
 @contextmanager
 def connected(address: str) -> Iterator["Cluster"]:
-    """The cluster whose scheduler has this address, with a worker at least. TLS is as Dask's own configuration says.
-
-    Raises MissingExtraError without `distributed`, and TrainingError where nothing answers or versions differ.
-    """
-    try:
-        import dask
-        from distributed import Client
-    except ModuleNotFoundError:
-        raise MissingExtraError("--scheduler needs distributed: type pip install 'lenet-edge[cluster]'") from None
-    # Images that are sent are meant to be: no warning of a large graph.
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "16 GiB"}):
-        try:
-            client = Client(address)
-        except (OSError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise TrainingError(
-                f"no Dask scheduler answers at {address} ({reason}); start one with 'dask scheduler'"
-            ) from None
-        with client:
-            cluster = Cluster(client, address)
-            cluster.check()
-            yield cluster
+    """The cluster whose scheduler has this address; raises what `connection.connected` raises."""
+    with connection.connected(address, PACKAGES) as client:
+        yield Cluster(client)
 
 
 class Cluster:
     """Connected to its scheduler."""
 
-    def __init__(self, client: "Client", address: str) -> None:
-        self._client, self._address = client, address
-
-    def check(self) -> None:
-        """Wait for a worker; raise TrainingError where a worker's versions of lenet-edge or torch are not these."""
-        if not self._client.scheduler_info()["workers"]:
-            console.say(f"no worker is at {self._address} yet; waiting (start one: dask worker {self._address})")
-            self._client.wait_for_workers(1)
-        for address, found in self._client.get_versions(packages=list(PACKAGES))["workers"].items():
-            if (refusal := mismatch(f"worker {address}", found["packages"], installed_versions(PACKAGES))) is not None:
-                raise TrainingError(refusal)
+    def __init__(self, client: "Client") -> None:
+        self._client = client
 
     def device(self, name: str) -> Device:
         """The type of the device that this name means on a worker; raises TrainingError where it has none such."""
         return cast(Device, self._client.submit(device_here, name, pure=False).result())
 
     def train(self, members: Sequence[Member], source: Source, display: StudyProgress) -> None:
-        """Train the members. Raises TrainingStopped, and TrainingError where the scheduler is gone."""
+        """Train the members. Raises TrainingStopped, and ClusterError where the scheduler is gone."""
         with SignalWatcher() as signals:
             tasks = _Tasks(self._client, members, source, display)
             try:
@@ -160,7 +132,7 @@ class _Tasks:
     def _go_on(self, number: int, answer: Answer) -> None:
         """Keep what came back, and give out the member's next task where it is not finished."""
         if answer.refusal is not None:
-            raise TrainingError(answer.refusal)
+            raise ClusterError(answer.refusal)
         run = self._members[number].run
         if answer.lacks_data:
             self._send_data()
@@ -191,7 +163,7 @@ class _Tasks:
             time.sleep(LOOK_SECONDS)
             return
         if self._client.status != "running":
-            raise TrainingError("the Dask scheduler is gone; what came back is kept; the same command goes on")
+            raise ClusterError("the Dask scheduler is gone; what came back is kept; the same command goes on")
         self._client.subscribe_topic(self._topic, self._note)
         if self._sent is not None:
             self._send_data()

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from lenet_edge.cluster.connection import mismatch
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.runs.record import Device
 from lenet_edge.runs.run import Run
@@ -87,17 +88,6 @@ def device_here(name: str) -> Device:
     from lenet_edge.training.training import resolve_device
 
     return cast(Device, resolve_device(name).type)
-
-
-def mismatch(address: str, found: dict[str, str], wanted: dict[str, str]) -> str | None:
-    """Why a worker of these versions must not train for a client of those; None where they agree."""
-    if all(found.get(package) == wanted[package] for package in PACKAGES):
-        return None
-    theirs, ours = (
-        " and ".join(f"{package} {versions.get(package) or '(not installed)'}" for package in PACKAGES)
-        for versions in (found, wanted)
-    )
-    return f"{address} has {theirs}, this machine has {ours}; install the same versions on both"
 
 
 def files_of(run: Run) -> dict[str, bytes]:

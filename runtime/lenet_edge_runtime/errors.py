@@ -9,6 +9,7 @@ LenetEdgeError            exit 1: bad input; the message says what was got, expe
 ├── RunError              a run folder is missing, in use, unfinished or cannot be written
 ├── WeightsError          weights that do not fit the model they were said to be for
 │   └── UnclearWeightsError  exit 2: they fit several nets alike; an option has to say which
+├── ClusterError          no Dask scheduler answers, or its workers cannot do what they are given
 ├── TrainingError         training cannot go on (a NaN loss, a device that is not there)
 ├── ResultsError          measured results that are none, or of another machine
 ├── SigningError          a key or a signature that is none
@@ -58,6 +59,10 @@ class UnclearWeightsError(WeightsError):
     """Weights fit several networks alike, and an option has to say which is theirs."""
 
     exit_code = 2
+
+
+class ClusterError(LenetEdgeError):
+    """A Dask cluster cannot be reached, or its workers cannot do what they are given."""
 
 
 class TrainingError(LenetEdgeError):

@@ -18,7 +18,10 @@ COMMANDS = {
     "sbom": [("export", NOWHERE, "--sbom")],
     "hf": [("train", "--dataset", "photos.parquet")],
     "litert": [("export", NOWHERE, "--format", "onnx", "--format", "tflite")],
-    "cluster": [("compare", "lenet5", "--dataset", "digits", "--scheduler", "tcp://127.0.0.1:1")],
+    "cluster": [
+        ("compare", "lenet5", "--dataset", "digits", "--scheduler", "tcp://127.0.0.1:1"),
+        ("predict", "pretrained:mnist", "photos.png", "--scheduler", "tcp://127.0.0.1:1"),
+    ],
 }
 NO_COMMANDS = ("dev", "docs", "engines")
 CASES = [

@@ -26,7 +26,7 @@ FORBIDDEN = {
 }
 # The rooms of lenet_edge, from the ground up: a module imports from its own room and from those before it.
 ROOMS = (
-    "console", "networks", "data", "runs", "training", "evaluation", "artefacts", "bench", "studies", "predicting",
+    "console", "cluster", "networks", "data", "runs", "training", "evaluation", "artefacts", "bench", "studies", "predicting",
     "report", "web", "api", "options", "commands", "cli", "__main__",
 )  # fmt: skip
 PUBLIC = {

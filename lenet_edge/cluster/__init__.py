@@ -1,0 +1,1 @@
+"""The connection to a running Dask cluster, whatever its workers are given to do."""
