@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from lenet_edge import console
+from lenet_edge_runtime.extras import require
 from lenet_edge_runtime.near_names import did_you_mean
 
 if TYPE_CHECKING:
@@ -111,6 +112,15 @@ SchedulerOption = Annotated[
         show_default=False,
     ),
 ]
+TensorBoardOption = Annotated[
+    bool, typer.Option("--tensorboard", help="Also write figures and images for TensorBoard into the run's folder.")
+]
+MlflowOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Also tell MLflow at this address, such as http://HOST:5000 or sqlite:///mlflow.db.", show_default=False
+    ),
+]
 JobsOption = Annotated[int, typer.Option(min=1, max=256, help="Processes that read images.")]
 TrustOption = Annotated[
     bool,
@@ -124,10 +134,12 @@ RunOption = Annotated[
 ]
 
 
-def refuse_both(jobs: int, scheduler: str | None) -> None:
-    """Raise a usage error where work is given to processes of this machine and to a cluster."""
+def check_scheduler(scheduler: str | None, jobs: int) -> None:
+    """Refuse processes of this machine beside a cluster, and raise MissingExtraError where Dask is missing."""
     if jobs > 1 and scheduler:
         raise typer.BadParameter(f"--jobs is for this machine, and the cluster at {scheduler} was named: give one")
+    if scheduler:
+        require("cluster", "--scheduler")
 
 
 def one_of(choices: Iterable[Choice], given: str, option: str) -> Choice:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lenet_edge import console
-from lenet_edge_runtime.errors import ClusterError, MissingExtraError
+from lenet_edge_runtime.errors import ClusterError
 from lenet_edge_runtime.host import installed_versions
 
 if TYPE_CHECKING:
@@ -16,14 +16,12 @@ if TYPE_CHECKING:
 def connected(address: str, packages: tuple[str, ...]) -> Iterator["Client"]:
     """A client of the scheduler that has this address, with a worker at least. TLS is as Dask's own configuration says.
 
-    Raises MissingExtraError without `distributed`, and ClusterError where nothing answers, or where a worker's versions
-    of `packages` are not those of this machine.
+    Needs the extra `cluster`. Raises ClusterError where nothing answers, or where a worker's versions of `packages` are
+    not those of this machine.
     """
-    try:
-        import dask
-        from distributed import Client
-    except ModuleNotFoundError:
-        raise MissingExtraError("--scheduler needs distributed: type pip install 'lenet-edge[cluster]'") from None
+    import dask
+    from distributed import Client
+
     # What is sent is meant to be: no warning of a large graph.
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "16 GiB"}):
         try:

@@ -10,7 +10,15 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.networks.recipes import find_recipe
-from lenet_edge.options import DataDirOption, DatasetHelp, JsonOption, SchedulerOption, refuse_both
+from lenet_edge.options import (
+    DataDirOption,
+    DatasetHelp,
+    JsonOption,
+    MlflowOption,
+    SchedulerOption,
+    TensorBoardOption,
+    check_scheduler,
+)
 from lenet_edge.training import launcher
 from lenet_edge_runtime.extras import require
 
@@ -35,6 +43,8 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder; studies/DATASET by default.")] = None,
     data_dir: DataDirOption = None,
+    tensorboard: TensorBoardOption = False,
+    mlflow: MlflowOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train recipes with several seeds and compare them.
@@ -59,15 +69,18 @@ def run(
     from lenet_edge.studies.processes import side_by_side
     from lenet_edge.studies.studies import STUDIES, Study
     from lenet_edge.studies.trainings import one_after_another, train_all
+    from lenet_edge.tracking.choice import Tracking
     from lenet_edge.training.follower import follow
     from lenet_edge.training.training import start_record
 
     if (jobs > 1 or scheduler) and launcher.processes() > 1:
         raise typer.BadParameter("under torchrun each training has all processes; leave out --jobs and --scheduler")
-    refuse_both(jobs, scheduler)
+    check_scheduler(scheduler, jobs)
     if launcher.follows():
         follow(data_dir)
         return
+    tracking = Tracking(tensorboard, mlflow)
+    tracking.check()
     chosen = [find_recipe(name) for name in dict.fromkeys(recipes)]
     data = load_dataset(dataset, data_dir)
     source = Source(data, dataset, data_dir)
@@ -88,15 +101,21 @@ def run(
         here = partial(side_by_side, jobs=jobs) if jobs > 1 else one_after_another
         train_all(study, members, source, cluster.train if cluster else here)
         document = conclude(study, members)
+    _print(document, as_json)
+    for member in members:
+        tracking.keep(member.run, data)
+
+
+def _print(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         console.print_json(document)
     else:
-        _print(document)
+        _print_tables(document)
     for remark in document["remarks"]:
         console.say(remark)
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print_tables(document: dict[str, Any]) -> None:
     seeds = len(document["seeds"])
     console.print_table(
         f"{document['dataset']}, mean and standard deviation over {seeds} seed{'s' if seeds > 1 else ''}",

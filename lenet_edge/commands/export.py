@@ -51,6 +51,7 @@ from lenet_edge.options import (
     JsonOption,
     LabelsOption,
     MaxDropOption,
+    MlflowOption,
     NetOption,
     ScaleOption,
     TrustOption,
@@ -103,6 +104,7 @@ def run(
     scale: ScaleOption = None,
     sbom: SbomOption = False,
     trust: TrustOption = False,
+    mlflow: MlflowOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Export a run to files, each checked as it is written.
@@ -127,6 +129,7 @@ def run(
     check_tools(names)
     if sbom:
         require("sbom", "--sbom")
+    _check_tracking(mlflow)
     plan = int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
     if foreign:
         check_foreign_options(run, names, dataset, model or net or activation or pooling or padding or not check)
@@ -158,9 +161,24 @@ def run(
     fit_to_show = [item.path for item in report.artifacts if item.format == shown.format and item.passed]
     page = _write_page(fit_to_show[0], web, shown.name, cdn) if web and fit_to_show else None
     _print(found.run, report, page, as_json)
+    if mlflow:
+        _send(found, report, mlflow)
     if not report.passed:
         raise typer.Exit(3)
     console.say("next: lenet-edge verify")
+
+
+def _check_tracking(mlflow: str | None) -> None:
+    from lenet_edge.tracking.choice import Tracking
+
+    Tracking(mlflow=mlflow).check()
+
+
+def _send(found: Any, report: Any, uri: str) -> None:
+    from lenet_edge.tracking.mlflow import Mlflow
+
+    passed = [item.path for item in report.artifacts if item.passed]
+    Mlflow(found.run, uri).send(found.record, [*passed, report.model_card])
 
 
 def _print(run: Any, report: Any, page: Any, as_json: bool) -> None:

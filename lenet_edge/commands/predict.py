@@ -18,9 +18,9 @@ from lenet_edge.options import (
     SchedulerOption,
     StdOption,
     TimeLimitOption,
+    check_scheduler,
     one_of,
     open_foreign,
-    refuse_both,
 )
 from lenet_edge_exporters.formats import FORMATS
 from lenet_edge_runtime.pretrained_files import PREFIX, no_such_network, pretrained_file, pretrained_name
@@ -107,7 +107,7 @@ def run(
     one_of(FITS, fit, "--fit")
     chosen = _format(answers, out, as_json)
     _check_shards(out, shard, resume, labels)
-    refuse_both(jobs, scheduler)
+    check_scheduler(scheduler, jobs)
     from lenet_edge.predicting.answering import Asked, here
     from lenet_edge.predicting.cluster import on_cluster
     from lenet_edge.predicting.delivery import Delivery

@@ -1,6 +1,8 @@
 """`lenet-edge train`."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +16,11 @@ from lenet_edge.options import (
     DataDirOption,
     DatasetHelp,
     JsonOption,
+    MlflowOption,
     NetOption,
     SizeOption,
     SkipUnreadableOption,
+    TensorBoardOption,
     image_form,
     one_of,
 )
@@ -75,6 +79,8 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, or with the latest unfinished one.")
     ] = False,
+    tensorboard: TensorBoardOption = False,
+    mlflow: MlflowOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a recipe on a data set and evaluate it on the test set.
@@ -86,6 +92,8 @@ def run(
     """
     require("train", "this command")
     launcher.let_threads_sleep()
+    from lenet_edge.tracking.choice import Tracking
+
     if qat and launcher.processes() > 1:
         raise typer.BadParameter("--qat trains in one process; start it without torchrun")
     if source is not None and not qat:
@@ -95,6 +103,8 @@ def run(
 
         follow(data_dir)
         return
+    tracking = Tracking(tensorboard, mlflow)
+    tracking.check()
     if resume:
         typed = {
             "recipe": recipe, "--dataset": dataset, "--epochs": epochs, "--batch-size": batch_size, "--lr": lr,
@@ -128,7 +138,7 @@ def run(
     from lenet_edge.training.distributed import assembled
 
     with assembled() as team:
-        document = train_run(run, data, resume=resume or qat, team=team)
+        document = train_run(run, data, resume=resume or qat, team=team, trackers=tracking.of(run))
     if as_json:
         console.print_json(document)
     else:
@@ -177,15 +187,23 @@ def _started(
     return start_run(recipe, data, out, **options), data
 
 
-def train_run(run: Any, data: Any, *, resume: bool = False, team: Any = None) -> dict[str, Any]:
+def train_run(
+    run: Any, data: Any, *, resume: bool = False, team: Any = None, trackers: Sequence[Any] = ()
+) -> dict[str, Any]:
     """Train a run in its folder, under its lock, alone or leading a team; return what `train --json` prints."""
     from lenet_edge.training.console_watcher import ConsoleWatcher
     from lenet_edge.training.distributed import ALONE
     from lenet_edge.training.training import complete
+    from lenet_edge.training.watcher import Watchers
 
     team = team or ALONE
-    with ConsoleWatcher(patient=team.size > 1) as watcher:
-        record = complete(run, data, watcher, resume=resume, team=team)
+    with ExitStack() as stack:
+        for tracker in trackers:
+            stack.enter_context(tracker)
+        with ConsoleWatcher(patient=team.size > 1) as watcher:
+            record = complete(run, data, Watchers(watcher, trackers), resume=resume, team=team)
+        for tracker in trackers:
+            tracker.finish(record, data)
     metrics = dict(record.metrics)
     return {
         "run": str(run.folder),

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("lenet-edge", "numpy", "onnxruntime", "pillow")  # whose versions have to be the client's: they decide bits
 LITERT = "ai-edge-litert"  # and this one's for a .tflite file
-BATCHES = 4  # a task: setting one up takes some milliseconds, as long as a few dozen small images
+TASK_SECONDS = 0.5  # setting a task up takes some milliseconds; of large photos a batch takes longer by itself
+BATCHES = 8  # a task at most
 AHEAD = 4  # tasks under way for each thread of the workers, so that none waits for the order to be kept
 LOOK_SECONDS = 5.0  # between looks at how many threads there are
 
@@ -49,6 +50,7 @@ class _Answers:
         self._versions, self._folder = versions, Path.cwd()
         # A task whose result is the model: Dask gives it to each worker once, and makes it anew where one died.
         self._model = client.submit(bytes, read_model(asked.model), pure=False)
+        self._batches = 1  # a task, as the last answers suggest
         self._looked, self._known = -LOOK_SECONDS, 0
 
     def all(self, batches: Iterable[list[str]]) -> Generator[Answered, None, None]:
@@ -59,7 +61,7 @@ class _Answers:
         waiting: deque[Future] = deque()
         remaining = iter(batches)
         try:
-            while chunk := tuple(islice(remaining, BATCHES)):
+            while chunk := tuple(islice(remaining, self._batches)):
                 waiting.append(self._submit(chunk))
                 while len(waiting) >= AHEAD * max(1, self._threads()):
                     yield from self._result(waiting.popleft())
@@ -90,6 +92,10 @@ class _Answers:
         answer = self._answer(future)
         if answer.refusal is not None:
             raise ClusterError(answer.refusal)
+        if answer.seconds < TASK_SECONDS / 2:
+            self._batches = min(BATCHES, 2 * self._batches)
+        elif answer.seconds > 2 * TASK_SECONDS:
+            self._batches = max(1, self._batches // 2)
         for found in answer.batches:
             yield self._confirmed(found, answer.worker) if found.unread else found
 
@@ -97,7 +103,9 @@ class _Answers:
         while True:
             try:
                 return cast(Answer, future.result(timeout=LOOK_SECONDS))
-            except TimeoutError:
+            except TimeoutError as error:
+                if future.status == "error":  # the task's own
+                    raise _failure(error) from None
                 self._threads()
             except CancelledError:
                 raise ClusterError(
@@ -105,8 +113,7 @@ class _Answers:
                     f"again (with --shard before, --resume goes on after the last whole file)"
                 ) from None
             except Exception as error:  # whatever a task may raise, and Dask's own
-                said = " ".join(str(error).split())[:300]
-                raise ClusterError(f"a task ended in {type(error).__name__} on the workers: {said}") from None
+                raise _failure(error) from None
 
     def _confirmed(self, found: Answered, worker: str) -> Answered:
         """With this machine's own complaints of what a worker could not read."""
@@ -123,3 +130,8 @@ class _Answers:
             f"{worker} cannot read {name}, which this machine can ({said}): let all workers see the images at the same "
             f"path ({self._folder / name}), as on a shared file system, or leave out --scheduler"
         )
+
+
+def _failure(error: Exception) -> ClusterError:
+    said = " ".join(str(error).split())[:300]
+    return ClusterError(f"a task ended in {type(error).__name__} on the workers: {said}")

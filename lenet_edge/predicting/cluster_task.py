@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from time import monotonic
 
 from lenet_edge.cluster.connection import mismatch
 from lenet_edge.predicting.answering import Answered, Asked, answer
@@ -34,6 +35,7 @@ class Answer:
 
     worker: str
     batches: tuple[Answered, ...] = ()
+    seconds: float = 0.0  # that it took
     refusal: str | None = None  # why this worker must not answer
 
 
@@ -49,7 +51,9 @@ def answer_batches(task: Task, model: bytes) -> Answer:
         if (found := image_sha256(first)) and task.first_sha256 and found != task.first_sha256:
             return Answer(worker, refusal=f"{worker} has another image at {first} than this machine")
         classifier = _opened(model, task.asked.model.name, task.asked.verify)
-        return Answer(worker, tuple(answer(names, task.asked, classifier, task.folder) for names in task.batches))
+        start = monotonic()
+        answered = tuple(answer(names, task.asked, classifier, task.folder) for names in task.batches)
+        return Answer(worker, answered, monotonic() - start)
     except LenetEdgeError as error:
         return Answer(worker, refusal=f"{worker}: {error}")
 

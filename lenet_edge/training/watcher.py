@@ -1,5 +1,6 @@
 """What training tells whoever watches it, and how it is asked to stop."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lenet_edge.runs.history import Epoch
@@ -39,3 +40,21 @@ class Watcher:
     def stop_signal(self) -> int | None:
         """The number of the signal that asked to stop, if any; asked before every batch."""
         return None
+
+
+class Watchers(Watcher):
+    """Several who watch one training; the first of them may stop it."""
+
+    def __init__(self, first: Watcher, others: Sequence[Watcher]) -> None:
+        self._first, self._all = first, (first, *others)
+
+    def progress(self, now: Progress) -> None:
+        for watcher in self._all:
+            watcher.progress(now)
+
+    def epoch_done(self, epoch: Epoch, epochs: int) -> None:
+        for watcher in self._all:
+            watcher.epoch_done(epoch, epochs)
+
+    def stop_signal(self) -> int | None:
+        return self._first.stop_signal()

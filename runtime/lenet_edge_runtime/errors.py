@@ -11,6 +11,7 @@ LenetEdgeError            exit 1: bad input; the message says what was got, expe
 │   └── UnclearWeightsError  exit 2: they fit several nets alike; an option has to say which
 ├── ClusterError          no Dask scheduler answers, or its workers cannot do what they are given
 ├── TrainingError         training cannot go on (a NaN loss, a device that is not there)
+├── TrackingError         an MLflow server or database does not take what it is given
 ├── ResultsError          measured results that are none, or of another machine
 ├── SigningError          a key or a signature that is none
 ├── MissingExtraError     a package of the `train` extra is not installed
@@ -67,6 +68,10 @@ class ClusterError(LenetEdgeError):
 
 class TrainingError(LenetEdgeError):
     """Training cannot start or go on."""
+
+
+class TrackingError(LenetEdgeError):
+    """An experiment tracker cannot be reached, or does not take what it is given."""
 
 
 class ResultsError(LenetEdgeError):

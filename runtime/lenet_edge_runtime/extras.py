@@ -15,6 +15,8 @@ EXTRAS = {
     "hf": ("datasets",),
     "litert": ("ai_edge_litert",),
     "cluster": ("distributed",),
+    "tensorboard": ("tensorboard",),
+    "mlflow": ("mlflow",),
 }  # fmt: skip
 RARELY = ("torchvision", "flatbuffers")  # wanted for a download, or for a .tflite file, and said there
 

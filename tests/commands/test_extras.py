@@ -18,6 +18,12 @@ COMMANDS = {
     "sbom": [("export", NOWHERE, "--sbom")],
     "hf": [("train", "--dataset", "photos.parquet")],
     "litert": [("export", NOWHERE, "--format", "onnx", "--format", "tflite")],
+    "tensorboard": [("train", "--dataset", "digits", "--tensorboard"), ("compare", "lenet5", "--tensorboard")],
+    "mlflow": [
+        ("train", "--dataset", "digits", "--mlflow", "x"),
+        ("compare", "lenet5", "--mlflow", "x"),
+        ("export", NOWHERE, "--mlflow", "x"),
+    ],
     "cluster": [
         ("compare", "lenet5", "--dataset", "digits", "--scheduler", "tcp://127.0.0.1:1"),
         ("predict", "pretrained:mnist", "photos.png", "--scheduler", "tcp://127.0.0.1:1"),

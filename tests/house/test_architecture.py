@@ -26,8 +26,8 @@ FORBIDDEN = {
 }
 # The rooms of lenet_edge, from the ground up: a module imports from its own room and from those before it.
 ROOMS = (
-    "console", "cluster", "networks", "data", "runs", "training", "evaluation", "artefacts", "bench", "studies", "predicting",
-    "report", "web", "api", "options", "commands", "cli", "__main__",
+    "console", "cluster", "networks", "data", "runs", "training", "evaluation", "tracking", "artefacts", "bench",
+    "studies", "predicting", "report", "web", "api", "options", "commands", "cli", "__main__",
 )  # fmt: skip
 PUBLIC = {
     "lenet_edge": ["__version__", "benchmark", "evaluate", "examine", "export", "open_run", "train", "verify"],

@@ -42,6 +42,7 @@ FOREIGN_OPTIONS = {
     "--nproc-per-node", "--accelerator-config",  # torchrun's, and vela's
     "--private", "--public", "--signature",  # model_signing's (--private_key, --public_key)
     "--host", "--nworkers", "--nthreads", "--name",  # Dask's
+    "--logdir",  # TensorBoard's
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.pretrained_files import pretrained_file
 
 pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="distributed (extra `cluster`) is missing")
-COUNT = 1_500  # two tasks
+COUNT = 1_500
 NO_TEXT = os.fsdecode(b"\xff.png")  # a name that is no UTF-8
 PICTURES = ("--fit", "resize")
 

@@ -160,7 +160,9 @@ def test_a_scheduler_that_is_not_there_is_named(cli: CommandLine) -> None:
 def test_without_distributed_the_extra_is_named(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     message = cli.fails("compare", "lenet5", *DIGITS, "--scheduler", "tcp://127.0.0.1:1")
-    assert message.endswith("--scheduler needs distributed: type pip install 'lenet-edge[cluster]'")
+    assert message.endswith(
+        "--scheduler needs distributed, which is not installed; type: pip install 'lenet-edge[cluster]'"
+    )
 
 
 def test_jobs_and_a_cluster_are_not_both_asked_for(cli: CommandLine) -> None:
