@@ -35,11 +35,12 @@ if TYPE_CHECKING:
 EXPERIMENT = "lenet-edge"  # where MLFLOW_EXPERIMENT_NAME names no other
 NAME = "mlflow.json"
 REMOTE = ("http://", "https://", "databricks")  # what the small client, mlflow-skinny, can speak to
-# MLflow's own: without them it asks a server that is gone for minutes, and tells its makers that it is used.
+# MLflow's own: without them it asks a server that is gone for minutes, tells its makers that it is used, and prints.
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 

@@ -44,7 +44,8 @@ def files(uri: str, run_id: str) -> set[str]:
 
 
 def test_a_run_and_its_exports_are_one_run_there(cli: CommandLine, uri: str) -> None:
-    assert cli("train", "lenet5-classic", *SHORT, uri, "--out", "run").exit_code == 0
+    result = cli("train", "lenet5-classic", *SHORT, uri, "--out", "run", "--json")
+    assert json.loads(result.stdout)["run"] == "run"  # MLflow prints nothing beside it
     (there,), run = stored(uri), Run(Path("run"))
     record = run.read()
     assert (there.info.status, there.info.run_name, there.info.user_id) == ("FINISHED", "run", "unknown")
