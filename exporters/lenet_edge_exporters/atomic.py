@@ -58,11 +58,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+def write_folder(path: Path, files: Mapping[str, bytes], without: Iterable[str] = ()) -> None:
     """Write a whole folder at once: written beside its place, then renamed over a folder that stood there.
 
-    What lay in that under other names (a user's own files, what `make` built) is kept. For a moment between two
-    renames there is no folder, and never half of one; where the second rename fails, the old folder comes back.
+    What lay in that under other names (a user's own files, what `make` built) is kept, but for the names `without`. For
+    a moment between two renames there is no folder, and never half of one; where the second rename fails, the old
+    folder comes back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
@@ -72,6 +73,8 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         try:
             if path.exists():
                 _copy(path, fresh)
+            for name in without:
+                (fresh / name).unlink(missing_ok=True)
             for name, content in files.items():
                 write_bytes(fresh / name, content)
             if path.exists():

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_edge_exporters import c_name
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.images import to_input
+from lenet_edge_runtime.shared_library import DEFAULT_NAME
 from lenet_edge_runtime.spec import PREFIX, InputType, Layout, ModelSpec
 
 if TYPE_CHECKING:
@@ -84,10 +86,12 @@ class ExportJob:
     int8: Int8Options = Int8Options()
     input: InputType = "uint8"  # raw pixels; float32: the files take what `net` takes, and nothing is folded
     activation_ranges: tuple[tuple[float, float], ...] = ()
+    c_name: str = DEFAULT_NAME  # with which files, symbols and macros of the C export begin
     tflite_logits: LogitType = "int8"  # as microcontrollers and NPUs give them; float32: what their codes stand for
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an opset, an input type or images that do not fit."""
+        """Raise ValueError for an opset, an input type, a name in C or images that do not fit."""
+        c_name.check(self.c_name)
         if self.opset not in OPSETS:
             raise ValueError(f"opset is {OPSETS[0]} to {OPSETS[-1]}, got {self.opset}")
         if self.input not in get_args(InputType):

@@ -6,7 +6,7 @@ To add a format: a module with `export(job) -> bytes` (or a mapping of file name
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters import atomic, c, int8, onnx, ort, own_files, pt2, tflite, torchscript
-from lenet_edge_exporters.c import folder, stated, toolchain, wasm
+from lenet_edge_exporters.c import naming, stated, toolchain, wasm
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel, Measurement
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.near_names import did_you_mean
@@ -44,8 +44,12 @@ class Format:
     footprint: Callable[[Path, LoadedModel], Mapping[str, Any]] | None = None  # memory and work of one inference
     carries_code: bool = False  # opening the file may run whatever its maker wrote into it
     check: Callable[[Path], None] | None = None  # of a folder: what it says of itself, before anything of it runs
-    files: tuple[str, ...] = ()  # names of a folder's files; whatever else lies in it is its user's
+    files_in: Callable[[Path], Sequence[str]] | None = None  # names of its files in a folder; all else is its user's
     needs: Callable[[], object] | None = None  # raises LenetEdgeError where what makes or runs the file is missing
+
+    def files_at(self, path: Path) -> list[Path]:
+        """The file at `path`, or the files of a folder there that this format writes, present or not."""
+        return [path / name for name in self.files_in(path)] if self.files_in else [path]
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,12 @@ FORMATS = {
         Format(
             "c", "-c", "a folder of C99 for microcontrollers and native apps, int8's answers bit for bit", "c",
             c.export, c.load, min_agreement=0.97, max_difference=None, footprint=c.footprint,
-            carries_code=True, check=stated.check_c, files=folder.TEMPLATES, needs=toolchain.find_compiler,
+            carries_code=True, check=stated.check_c, files_in=naming.files_in, needs=toolchain.find_compiler,
         ),
         Format(
             "wasm", "-wasm", "the same C as WebAssembly for browsers and Node, with its loader", "node",
             wasm.export, wasm.load, min_agreement=0.97, max_difference=None, seal_folder=wasm.seal,
-            carries_code=True, check=stated.check_wasm, files=wasm.FILES, needs=wasm.check_tools,
+            carries_code=True, check=stated.check_wasm, files_in=wasm.files_in, needs=wasm.check_tools,
         ),
     )
 }  # fmt: skip
@@ -130,7 +134,7 @@ def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.f
             row, path.name, model.logits(job.check_pixels), reference, measured=job.measure is not None
         )
         if complaint:
-            kept = _keep_rejected(path, content, complaint)
+            kept = _keep_rejected(row, path, content, complaint)
             raise GateError(f"{complaint}; it is kept as {kept.name}")
         measurement = job.measure(model) if job.measure else Measurement(card=None, passed=True)
         footprint = row.footprint(temporary, model) if row.footprint else None
@@ -142,11 +146,11 @@ def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.f
         own_files.remember(sha256_of(content))
     if measurement.passed:
         written = path
-        write_content(written, content)
-        atomic.remove(rejected_path(path), content if isinstance(content, Mapping) else ())
+        write_content(written, content, _earlier(row, path))
+        atomic.remove(rejected_path(path), _earlier(row, rejected_path(path)))
         atomic.remove(_reason_path(path), ())
     else:
-        written = _keep_rejected(path, content, measurement.reason or "it failed its measurement")
+        written = _keep_rejected(row, path, content, measurement.reason or "it failed its measurement")
     return Artifact(
         row.name,
         written,
@@ -161,20 +165,19 @@ def export(job: ExportJob, format_name: str, path: Path, reference: NDArray[np.f
     )
 
 
-def write_content(path: Path, content: Content) -> None:
-    """Write a file, or the files of a folder, whole or not at all."""
+def write_content(path: Path, content: Content, without: Iterable[str] = ()) -> None:
+    """Write a file, or the files of a folder, whole or not at all; files `without` do not stay in the folder."""
     if isinstance(content, bytes):
         atomic.write_bytes(path, content)
     else:
-        atomic.write_folder(path, content)
+        atomic.write_folder(path, content, without)
 
 
 def read_content(path: Path) -> Content:
     """The bytes of an exported file, or of a folder's files by their names: of those that the format writes there."""
     if not path.is_dir():
         return read_bytes(path)
-    files = (path / name for name in format_of(path).files)
-    return {file.name: read_bytes(file) for file in files if file.is_file()}
+    return {file.name: read_bytes(file) for file in format_of(path).files_at(path) if file.is_file()}
 
 
 def size_of(content: Content) -> int:
@@ -198,14 +201,19 @@ def rejected_path(path: Path) -> Path:
     return path.with_suffix(".rejected" + path.suffix)
 
 
+def _earlier(row: Format, folder: Path) -> list[str]:
+    """The names of the files that an earlier export left in a folder: its network may have had another name."""
+    return [file.name for file in row.files_at(folder)] if folder.is_dir() else []
+
+
 def _reason_path(path: Path) -> Path:
     return rejected_path(path).with_suffix(".txt")
 
 
-def _keep_rejected(path: Path, content: Content, reason: str) -> Path:
+def _keep_rejected(row: Format, path: Path, content: Content, reason: str) -> Path:
     """Write a file or folder beside the one that it was to be, and why; return where it is."""
     kept = rejected_path(path)
-    write_content(kept, content)
+    write_content(kept, content, _earlier(row, kept))
     atomic.write_text(_reason_path(path), reason + "\n")
     return kept
 
@@ -258,4 +266,4 @@ def format_of(path: Path) -> Format:
 def is_export(path: Path) -> bool:
     """Whether a path has a format's ending; of a folder, also whether one of the format's files is in it."""
     rows = [row for row in FORMATS.values() if path.name.endswith(row.suffix)]
-    return any(not row.files or any((path / name).is_file() for name in row.files) for row in rows)
+    return any(not row.files_in or any(file.is_file() for file in row.files_at(path)) for row in rows)

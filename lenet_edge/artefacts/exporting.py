@@ -16,6 +16,7 @@ from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.comparison import card_of, compare, default_max_drop
 from lenet_edge.runs.opened import OpenedRun
 from lenet_edge_exporters import ExportJob, export, formats, manifest
+from lenet_edge_exporters.c_name import chosen
 from lenet_edge_exporters.export_job import DEFAULT_OPSET, Int8Options, LoadedModel, LogitType, Measurement
 from lenet_edge_exporters.formats import Artifact
 from lenet_edge_runtime.errors import ModelFileError
@@ -59,22 +60,25 @@ def export_run(
     int8: Int8Plan | None = None,
     input_type: InputType = "uint8",
     tflite_logits: LogitType = "int8",
+    c_name: str | None = None,
     bill: bool = False,
 ) -> ExportReport:
     """Export a finished run into `out` (the run's own export folder by default): one file a format and a model card.
 
     A file whose accuracy drop on the test set may exceed `max_drop_pp` (None: `default_max_drop`) is rejected.
-    With `input_type` "float32" the files take normalised images (`lenet_edge_runtime.images.normalise`). With `bill` a
-    bill of materials is written, too (`sbom.py`).
+    With `input_type` "float32" the files take normalised images (`lenet_edge_runtime.images.normalise`). `c_name`:
+    with which the names in C begin; ValueError for one that cannot be, or without the format c. With `bill` a bill of
+    materials is written, too (`sbom.py`).
     """
     record, data = opened.record, opened.data
     if record.is_foreign:
         check_foreign_formats(format_names)
     formats.check_tools(format_names)
+    name_in_c = chosen(c_name, format_names)
     if bill:
         require("sbom", "a bill of materials")
     plan = int8 or Int8Plan()
-    job = replace(export_job(opened, opset, plan), input=input_type, tflite_logits=tflite_logits)
+    job = replace(export_job(opened, opset, plan), input=input_type, tflite_logits=tflite_logits, c_name=name_in_c)
     undamaged = opened.float_model.logits(data.test_pixels)
     job = replace(job, measure=measurement_on(data, undamaged, max_drop_pp, record.reference))
     reference = opened.model.logits(job.check_pixels)
@@ -114,11 +118,7 @@ def check_foreign_formats(format_names: list[str]) -> None:
 
 def written_files(artifacts: list[Artifact]) -> list[Path]:
     """The artifacts' files: of a folder those that its format writes, not what its user keeps there."""
-    return [
-        path
-        for item in artifacts
-        for path in ([item.path / name for name in formats.FORMATS[item.format].files] or [item.path])
-    ]
+    return [path for item in artifacts for path in formats.FORMATS[item.format].files_at(item.path)]
 
 
 def measurement_on(

@@ -158,7 +158,7 @@ def _usage(spec: ModelSpec, artifacts: Sequence[Artifact], input_type: InputType
         return ["", "None of these files passed its gate: use none of them."]
     in_python = [item for item in usable if FORMATS[item.format].backend in PYTHON_BACKENDS]
     if not in_python:
-        return ["", "The folders say in their own files how they are called: `lenet.h`, `lenet.mjs`."]
+        return ["", "The folders say in their own files how they are called: the header of C, `lenet.mjs`."]
     # A file that carries images of its own makes a program that runs as it stands; ONNX before ORT.
     chosen = max(in_python, key=lambda item: (FORMATS[item.format].seal is not None, item.format != "ort"))
     return ["", "```python", *program(chosen.format, chosen.path.name, spec, input_type), "```"]

@@ -92,7 +92,7 @@ def check(path: Path, public_key: Path) -> Signed:
 
 def _sign_folder(folder: Path, key: "Ed25519PrivateKey") -> Signed:
     if not manifest.read(folder):
-        files = [folder / name for name in format_of(folder).files]
+        files = format_of(folder).files_at(folder)
         if not all(file.is_file() for file in files):
             raise ModelFileError(f"{folder} has no manifest and is no folder of an export: sign what export wrote")
         manifest.add(folder, files)

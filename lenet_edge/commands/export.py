@@ -22,6 +22,7 @@ from lenet_edge.commands.export_options import (
     Int8LayersOption,
     Int8Option,
     ModelOption,
+    NameOption,
     OpsetOption,
     OutOption,
     PaddingOption,
@@ -35,6 +36,7 @@ from lenet_edge.commands.export_options import (
     WeightsOption,
     WeightsStdOption,
     check_foreign_options,
+    check_name,
     check_own_options,
     check_web_options,
     chosen_formats,
@@ -84,6 +86,7 @@ def run(
     opset: OpsetOption = DEFAULT_OPSET,
     input_type: InputOption = "uint8",
     tflite_logits: TfliteLogitsOption = "int8",
+    name: NameOption = None,
     data_dir: DataDirOption = None,
     max_drop: MaxDropOption = None,
     model: ModelOption = None,
@@ -125,6 +128,7 @@ def run(
         formats or (["onnx"] if foreign else None), (["int8"] if int8 else []) + ([shown.format] if web else [])
     )
     # All that can be wrong on the command line, or is missing here, is found before weights become a run.
+    check_name(name, names)
     require("train", "this command")
     check_tools(names)
     if sbom:
@@ -144,8 +148,8 @@ def run(
     from lenet_edge.artefacts.exporting import export_run
 
     found = source()
-    if out is None and run is not None and (name := pretrained_name(run)):
-        out = Path(f"{name}-export")  # the package is no place for files
+    if out is None and run is not None and (packaged := pretrained_name(run)):
+        out = Path(f"{packaged}-export")  # the package is no place for files
     with found.run.locked_for(out):
         report = export_run(
             found,
@@ -156,6 +160,7 @@ def run(
             max_drop_pp=max_drop,
             input_type=input_type,
             tflite_logits=tflite_logits,
+            c_name=name,
             bill=sbom,
         )
     fit_to_show = [item.path for item in report.artifacts if item.format == shown.format and item.passed]

@@ -9,10 +9,12 @@ import typer
 from lenet_edge.networks.architectures import IMPORTED_ACTIVATIONS, IMPORTED_POOLINGS
 from lenet_edge.options import DatasetHelp, one_of
 from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, check_cdn
+from lenet_edge_exporters.c_name import chosen
 from lenet_edge_exporters.export_job import CALIBRATION_METHODS, MAX_CALIBRATION_IMAGES, OPSETS, LogitType
 from lenet_edge_exporters.formats import FORMATS, checked_names, is_export
 from lenet_edge_runtime.errors import WeightsError
 from lenet_edge_runtime.near_names import near_path
+from lenet_edge_runtime.shared_library import DEFAULT_NAME
 from lenet_edge_runtime.spec import InputType
 
 DEFAULT_FORMATS = ("torchscript", "onnx")
@@ -71,6 +73,16 @@ CalibrationDrawsOption = Annotated[
 TfliteLogitsOption = Annotated[
     LogitType,
     typer.Option(help="What a tflite file gives: its codes, or the float32 numbers that they stand for."),
+]
+
+NameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        help="Of a C folder: with which its files, functions and macros begin, so that two networks go into one "
+        f"program.  [default: {DEFAULT_NAME}]",
+        show_default=False,
+    ),
 ]
 
 # --- weights that were trained elsewhere
@@ -151,6 +163,14 @@ def chosen_formats(formats: list[str] | None, added: Sequence[str]) -> list[str]
         return checked_names([*(formats or DEFAULT_FORMATS), *added])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def check_name(name: str | None, formats: Sequence[str]) -> None:
+    """A name in C that cannot be, or that no format has a use for, is a usage error."""
+    try:
+        chosen(name, formats)
+    except ValueError as error:
+        raise typer.BadParameter(f"--name: {error}") from None
 
 
 def int8_plan(images: int, method: str, seed: int | None, layers: str, draws: int) -> Any:

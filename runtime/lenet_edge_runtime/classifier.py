@@ -218,7 +218,7 @@ def _refuse_foreign(path: Path, content: bytes) -> None:
     if SPEC_MARK in content:
         return
     if is_library(path):
-        raise ModelFileError(f"{path} is no library of the C export; build one by 'make lenet.so' in its folder")
+        raise ModelFileError(f"{path} is no library of the C export; build one by 'make' in its folder")
     try:
         onnx_file.check_is_model(content)
     except ModelFileError as error:

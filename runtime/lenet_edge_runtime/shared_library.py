@@ -5,6 +5,7 @@ The library is code of this machine and runs as soon as it is opened: open only 
 
 import ctypes
 import functools
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from numpy.typing import NDArray
 
 from lenet_edge_runtime import metadata
 from lenet_edge_runtime.errors import ModelFileError
-from lenet_edge_runtime.reading import real_path
+from lenet_edge_runtime.reading import read_bytes, real_path
 from lenet_edge_runtime.spec import ModelSpec, check_pixels
 
 LIBRARY_SUFFIXES = (".so", ".dylib", ".dll")
 SCRATCH = "scratch_bytes"
+NAME = "c_name"  # the metadata key of a name that is not the default one
+DEFAULT_NAME = "lenet"  # with which the symbols of the C export begin
 MAX_SCRATCH = 2**30
+_STATED = re.compile(rb'"lenet_edge\.c_name": "\\"([a-z0-9_]{1,64})\\""')  # as the C export writes it, JSON in JSON
 _Pointer = ctypes.c_void_p
 Images = NDArray[np.uint8] | NDArray[np.float32]  # as engines are given them; a library takes uint8 alone
 
@@ -28,16 +32,30 @@ def is_library(path: Path | str) -> bool:
     return Path(path).suffix in LIBRARY_SUFFIXES
 
 
+def name_in(content: bytes, path: Path | str) -> str:
+    """The name with which the symbols of a library begin; raises ModelFileError where it holds several networks."""
+    found: set[str] = {stated.decode() for stated in _STATED.findall(content)} or {DEFAULT_NAME}
+    if len(found) > 1:
+        raise ModelFileError(
+            f"{path} holds more than one network ({', '.join(sorted(found))}): build one library of each"
+        )
+    return found.pop()
+
+
 class SharedLibrary:
-    """`lenet.so`, opened once; `run` may be called from several threads. Raises ModelFileError for other files."""
+    """`lenet.so`, opened once; `run` may be called from several threads. Raises ModelFileError for other files.
+
+    What its functions are called it says itself, in its metadata, which is read before it is opened.
+    """
 
     def __init__(self, path: Path | str) -> None:
         try:
+            name = name_in(read_bytes(path), path)
             library = ctypes.CDLL(str(real_path(path)))
-            self._predict, describe = library.lenet_predict, library.lenet_metadata
+            self._predict, describe = library[f"{name}_predict"], library[f"{name}_metadata"]
         except (OSError, AttributeError) as error:
             raise ModelFileError(
-                f"{path} is not a shared library of the C export ({error}); build one by 'make lenet.so' in its folder"
+                f"{path} is not a shared library of the C export ({error}); build one by 'make' in its folder"
             ) from None
         describe.restype = ctypes.c_char_p
         self._predict.argtypes, self._predict.restype = [_Pointer, _Pointer, _Pointer], None

@@ -19,9 +19,11 @@ RNG = np.random.default_rng(2)
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc")
 @pytest.mark.parametrize("threshold", [-3.5, 0.0, 6.25, 31.0])
 def test_c_knows_what_python_knows(tmp_path: Path, threshold: float) -> None:
-    function = template("lenet.c").split("int lenet_known")[1].replace("@THRESHOLD@", f"{threshold}f")
+    function = template("lenet.c").split("int @NAME@_known")[1].replace("@THRESHOLD@", f"{threshold}f")
     source = tmp_path / "known.c"
-    source.write_text("#define LENET_CLASSES 10\nint lenet_known" + function, encoding="utf-8")
+    source.write_text(
+        "#define LENET_CLASSES 10\nint lenet_known" + function.replace("@MACRO@", "LENET"), encoding="utf-8"
+    )
     library = tmp_path / "known.so"
     flags = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-nostdlib", "-shared", "-fPIC"]
     subprocess.run(["gcc", *flags, "-o", library, source], check=True)

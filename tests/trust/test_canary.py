@@ -119,7 +119,7 @@ def test_changed_file_is_not_what_the_manifest_lists(
         pytest.skip(f"nothing here compiles or runs {format_name}")
     run = Run(Path(shutil.copytree(every_format, Path("runs") / every_format.name)))
     (file,) = (path for path in run.export_folder.iterdir() if path.name.endswith(FORMATS[format_name].suffix))
-    damaged = file / FORMATS[format_name].files[0] if file.is_dir() else file
+    damaged = FORMATS[format_name].files_at(file)[0]
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lenet_edge_exporters.c import emulation, folder, toolchain
+from lenet_edge_exporters.c import emulation, folder, naming, toolchain
 from lenet_edge_exporters.c.emulation import OnCortexM4
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel
 from lenet_edge_runtime import metadata, proof
@@ -35,15 +35,18 @@ def load(path: Path, threads: int = 1) -> LoadedModel:
     differs by a bit. It runs on one thread, whatever `threads`.
     """
     del threads
-    if not (path / "lenet.c").is_file():
-        raise ModelFileError(f"{path} is no folder of the C export: it has no lenet.c")
+    name = naming.name_in(path)
+    if not (path / f"{name}.c").is_file():
+        raise ModelFileError(f"{path} is no folder of the C export: it has no {name}.c")
     with tempfile.TemporaryDirectory() as temporary:
-        sources = [path / "lenet.c", path / "lenet_metadata.c"]
+        sources = [path / f"{name}.c", path / f"{name}_metadata.c"]
         options = ["-O3", "-march=native", "-fPIC", "-shared"]
-        model = SharedLibrary(toolchain.compile_c(sources, Path(temporary) / "lenet.so", options))
+        model = SharedLibrary(toolchain.compile_c(sources, Path(temporary) / f"{name}.so", options))
     answers = proof.known_answers(model.metadata, str(path))
     if not np.array_equal(model.logits(answers.pixels), answers.logits):
-        raise GateError(f"{path}: compiled here, its C gives other logits than onnxruntime; report it with its lenet.c")
+        raise GateError(
+            f"{path}: compiled here, its C gives other logits than onnxruntime; report it with its {name}.c"
+        )
     return model
 
 
@@ -52,7 +55,7 @@ def footprint(path: Path, model: LoadedModel) -> Mapping[str, Any]:
 
     `flash_build` says what compiled it: arm-none-eabi-gcc for a Cortex-M4 where it is installed, else this machine's
     compiler for this machine. Where qemu-system-arm is there too, `cortex_m4_instructions` is an estimate of the cycles
-    on a Cortex-M4, from below, and `stack_bytes` is what lenet_predict takes of the stack; elsewhere both are None, and
+    on a Cortex-M4, from below, and `stack_bytes` is what a prediction takes of the stack; elsewhere both are None, and
     `not_counted` says why. Raises GateError where the emulated processor gives other logits than onnxruntime.
     """
     stated = {key: metadata.read(model.metadata, key, metadata.whole(0)) for key in folder.MEASURES}
@@ -73,5 +76,7 @@ def footprint(path: Path, model: LoadedModel) -> Mapping[str, Any]:
 
 def _flash_here(path: Path) -> int:
     with tempfile.TemporaryDirectory() as temporary:
-        compiled = toolchain.compile_c([path / "lenet.c"], Path(temporary) / "lenet.o", ["-Os", "-c"])
+        compiled = toolchain.compile_c(
+            [path / f"{naming.name_in(path)}.c"], Path(temporary) / "network.o", ["-Os", "-c"]
+        )
         return toolchain.loaded_bytes(compiled.read_bytes())

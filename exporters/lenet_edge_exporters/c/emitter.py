@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from lenet_edge_exporters.c.constants import Constants
+from lenet_edge_exporters.c.naming import in_namespace
 from lenet_edge_exporters.c.structures import Step
 from lenet_edge_exporters.integer_program.program import PIXELS, Operation
 
@@ -18,7 +19,7 @@ KERNELS = (
 
 @dataclass(frozen=True)
 class Program:
-    """The body of lenet.c and what it needs: scratch, constants (bytes) and multiplications for one image."""
+    """The body of the network's source and what it needs: scratch, constants (bytes), multiplications for one image."""
 
     body: str
     work: int  # 16-bit numbers of scratch
@@ -33,8 +34,12 @@ class Program:
         return -(-(2 * self.work + self.activations) // 4) * 4
 
 
-def emit(operations: Sequence[Operation[Step]]) -> Program:
-    """Kernels, constants and `lenet_predict`."""
+# A linker keeps what is read, and whoever has the firmware finds out what it holds.
+IDENTITY = "    (void)*(const volatile char *)lenet_identity; /* one load: the linker keeps it */\n"
+
+
+def emit(operations: Sequence[Operation[Step]], name: str) -> Program:
+    """Kernels, constants and the function that predicts, in the namespace of the network called `name`."""
     constants = Constants()
     structures, calls = [], []
     places, activations = arena(operations)
@@ -42,26 +47,26 @@ def emit(operations: Sequence[Operation[Step]]) -> Program:
     names |= {PIXELS: "pixels", operations[-1].target: "logits"}
     steps = [operation.step for operation in operations]
     for number, operation in enumerate(operations, 1):
-        name = f"layer{number}"
-        structures.append(operation.step.declare(name, constants))
+        layer = f"layer{number}"
+        structures.append(operation.step.declare(layer, constants))
         source = ", ".join(names[value] for value in operation.sources)
-        calls.append(f"    {operation.step.call(name, source, names[operation.target])}\n")
+        calls.append(f"    {operation.step.call(layer, source, names[operation.target])}\n")
     needed = {"prelude", *(kernel for step in steps for kernel in step.kernels)}
     body = "\n".join(
         [
-            *(read_kernel(name) for name in KERNELS if name in needed),
+            *(read_kernel(kernel) for kernel in KERNELS if kernel in needed),
             "/* ---------------------------------------------------------------- the network */\n",
             *constants.texts,
             *structures,
             "void lenet_predict(const uint8_t *pixels, float *logits, lenet_scratch *scratch)\n{\n"
+            + IDENTITY
             + "".join(calls)
             + "}\n",
         ]
     )
     macs = sum(step.macs for step in steps)
-    return Program(
-        body, max(step.work for step in steps), activations, constants.bytes, macs, constants.digest.hexdigest()
-    )
+    work, sha256 = max(step.work for step in steps), constants.digest.hexdigest()
+    return Program(in_namespace(body, name), work, activations, constants.bytes, macs, sha256)
 
 
 def arena(operations: Sequence[Operation[Step]]) -> tuple[dict[int, int], int]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge_exporters.c import toolchain
+from lenet_edge_exporters.c import naming, toolchain
 from lenet_edge_exporters.c.toolchain import CompilerError
 from lenet_edge_runtime.errors import GateError, LenetEdgeError
 from lenet_edge_runtime.proof import KnownAnswers
@@ -52,16 +52,18 @@ class OnCortexM4:
 
 
 def measure(folder: Path, answers: KnownAnswers, macs: int, level: str = "-Os") -> OnCortexM4:
-    """Compile an exported folder's lenet.c for a Cortex-M4 and replay known answers of its own on an emulated one.
+    """Compile an exported folder's network for a Cortex-M4 and replay known answers of its own on an emulated one.
 
     Raises CompilerError where it does not compile, and GateError where a logit differs by a bit.
     """
-    images = max(1, min(len(answers.pixels), MACS // max(macs, 1)))
+    name, images = naming.name_in(folder), max(1, min(len(answers.pixels), MACS // max(macs, 1)))
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         options = [*CORTEX_M4, level, "-I", str(folder), "-I", temporary]
-        network = toolchain.compile_c([folder / "lenet.c"], place / "lenet.o", [*options, *BARE, "-c"], [COMPILER])
+        network = toolchain.compile_c([folder / f"{name}.c"], place / "network.o", [*options, *BARE, "-c"], [COMPILER])
         flash = toolchain.loaded_bytes(network.read_bytes())
+        counting = naming.in_namespace((BOARD / "count.c").read_text(encoding="utf-8"), name)
+        (place / "count.c").write_text(counting, encoding="utf-8")
         (place / "images.h").write_text(c_images(answers.pixels[:images]), encoding="utf-8")
         try:
             counts, logits, stack = _count(network, options)
@@ -85,11 +87,14 @@ def c_images(pixels: NDArray[np.uint8]) -> str:
 
 
 def _count(network: Path, options: Sequence[str]) -> tuple[list[float], NDArray[np.float32], int]:
-    """Instructions and logits of each image of images.h, and bytes of stack, of a network that is compiled already."""
+    """Instructions and logits of each image of images.h, and bytes of stack, of a network that is compiled already.
+
+    Its `count.c` lies beside it.
+    """
     if not shutil.which(EMULATOR):
         raise NotCountedError(MISSING)
     try:
-        image = build([network, BOARD / "count.c"], network.with_name("count.elf"), options)
+        image = build([network, network.with_name("count.c")], network.with_name("count.elf"), options)
         printed = run(image, network.parent, ["-icount", "shift=0"])  # one step of the clock an instruction
     except (CompilerError, subprocess.SubprocessError) as error:  # too large for the board, or too slow on it
         raise NotCountedError(str(error)) from None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lenet_edge_exporters import int8
-from lenet_edge_exporters.c import emitter, lowering
+from lenet_edge_exporters.c import emitter, lowering, naming
 from lenet_edge_exporters.c.constants import declaration
 from lenet_edge_exporters.c.emitter import Program
 from lenet_edge_exporters.export_job import ExportJob
@@ -23,11 +23,9 @@ from lenet_edge_exporters.known_answers import OnnxLogits, answer_images
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.printable import code_span, printable, to_json
 from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
+from lenet_edge_runtime.shared_library import DEFAULT_NAME, NAME
 from lenet_edge_runtime.spec import PREFIX
 
-TEMPLATES = (
-    "lenet.h", "lenet.c", "lenet_selftest.c", "lenet_metadata.c", "Makefile", "CMakeLists.txt", "README.md",
-)  # fmt: skip
 MEASURES = ("scratch_bytes", "constant_bytes", "macs")  # metadata of one inference
 LINE = 116  # characters of labels, behind an indent
 PIECE = 27  # bytes of a label a literal: 108 characters where each has to be written in octal
@@ -47,7 +45,7 @@ class Made:
 def build(job: ExportJob) -> Made:
     """Quantize the job's network and turn it into C; raises UnsupportedError for what C has not."""
     model = int8.plain_graph(job)
-    program = emitter.emit(lowering.lower(graph.operations(model, "the C export")))
+    program = emitter.emit(lowering.lower(graph.operations(model, "the C export")), job.c_name)
     oracle = OnnxLogits(model.SerializeToString())
     pixels = answer_images(job.check_pixels, oracle)
     answers = KnownAnswers(pixels, oracle.logits(pixels), 0.0)
@@ -57,12 +55,14 @@ def build(job: ExportJob) -> Made:
         **{PREFIX + key: json.dumps(value) for key, value in zip(MEASURES, measures, strict=True)},
         KNOWN_ANSWERS: answers.to_json(),
     }
+    if job.c_name != DEFAULT_NAME:
+        metadata[PREFIX + NAME] = json.dumps(job.c_name)
     return Made(program, answers, metadata)
 
 
 def render(job: ExportJob, made: Made) -> dict[str, bytes]:
     """The files by name; the same bytes for the same network."""
-    return {name: filled(name, job, made) for name in TEMPLATES}
+    return {name: filled(source, job, made) for name, source in naming.files(job.c_name).items()}
 
 
 def filled(name: str, job: ExportJob, made: Made) -> bytes:
@@ -91,6 +91,8 @@ def _fields(job: ExportJob, made: Made) -> dict[str, str]:
     parameters = job.provenance.get("parameters")
     threshold = job.spec.threshold
     return {
+        "NAME": job.c_name,
+        "MACRO": job.c_name.upper(),
         "TITLE": title_of(job),
         "VERSION": versions["lenet-edge"],
         "ONNXRUNTIME": versions["onnxruntime"],

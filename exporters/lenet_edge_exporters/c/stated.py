@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lenet_edge_exporters.c import wasm
+from lenet_edge_exporters.c import naming, wasm
 from lenet_edge_exporters.c.folder import MEASURES
 from lenet_edge_runtime import metadata, proof
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.reading import read_bytes
-from lenet_edge_runtime.shared_library import MAX_SCRATCH, SCRATCH
+from lenet_edge_runtime.shared_library import DEFAULT_NAME, MAX_SCRATCH, NAME, SCRATCH
 
-SOURCE = "lenet_metadata.c"
 # As `constants.declaration` writes it; codes of bytes, and a zero at the end.
 DECLARED = re.compile(rb"static const uint8_t metadata\[\d+\] = \{\n([\d, \n]*)\n\};")
 _PROVENANCE: Mapping[str, Callable[[Any], object]] = {
@@ -34,19 +33,26 @@ def check_c(path: Path) -> None:
 
 def read_c(path: Path) -> dict[str, str]:
     """The metadata of a folder of the C export, from its source; raises ModelFileError for another folder."""
+    name = naming.name_in(path)
+    source = path / f"{name}_metadata.c"
     try:
-        found = DECLARED.search(read_bytes(path / SOURCE))
+        found = DECLARED.search(read_bytes(source))
     except OSError as error:
         raise ModelFileError(f"{path} is no folder of the C export ({error})") from None
     if found is None:
-        raise ModelFileError(f"{path / SOURCE} is not as the C export writes it: export the folder again")
+        raise ModelFileError(f"{source} is not as the C export writes it: export the folder again")
     try:
         content = bytes(map(int, found[1].split(b",")))
         if content[-1:] != b"\0":
             raise ValueError("no zero byte ends it")
-        return metadata.of_text(content[:-1])
+        stated = metadata.of_text(content[:-1])
     except ValueError as error:
-        raise ModelFileError(f"{path / SOURCE}: the metadata is damaged ({metadata.shortened(str(error))})") from None
+        raise ModelFileError(f"{source}: the metadata is damaged ({metadata.shortened(str(error))})") from None
+    if (own := metadata.read(stated, NAME, metadata.text, DEFAULT_NAME)) != name:
+        raise ModelFileError(
+            f"{source} says that its network is called {metadata.shortened(own)}: export the folder again"
+        )
+    return stated
 
 
 def check_wasm(path: Path) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,18 @@ from lenet_edge_runtime import proof
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.metadata import of_text
 from lenet_edge_runtime.reading import read_bytes
+from lenet_edge_runtime.shared_library import DEFAULT_NAME
 from lenet_edge_runtime.spec import PREFIX
 
 FILES = MODULE, LOADER, METADATA = "lenet.wasm", "lenet.mjs", "lenet.json"
 
 
 def export(job: ExportJob) -> dict[str, bytes]:
-    """The folder's files by name; raises CompilerError where nothing compiles C to WebAssembly."""
+    """The folder's files by name; raises CompilerError where nothing compiles C to WebAssembly.
+
+    Modules of JavaScript have no names in common: these keep theirs, whatever the job's C is called.
+    """
+    job = replace(job, c_name=DEFAULT_NAME)
     made = folder.build(job)
     files = folder.render(job, made)
     with tempfile.TemporaryDirectory() as temporary:
@@ -60,6 +66,12 @@ def read(path: Path) -> tuple[dict[str, bytes], dict[str, str]]:
         return files, of_text(files[METADATA])
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{path} is no folder of the wasm export ({error})") from error
+
+
+def files_in(path: Path) -> tuple[str, ...]:
+    """The names of a folder's files, which are those of every folder."""
+    del path
+    return FILES
 
 
 def check_tools() -> None:

@@ -1,34 +1,36 @@
-/* @TITLE@, written by lenet-edge @VERSION@: see lenet.h. Do not edit, export again.
+/* @TITLE@, written by lenet-edge @VERSION@: see @NAME@.h. Do not edit, export again.
  *
  * Codes are 8-bit numbers that stand for scale * (code - zero point). A layer sums codes times weights in 32 bits,
  * exactly, and makes codes of the sums again; the last one makes logits of them.
  *
  * The weights are yours; the rest: SPDX-License-Identifier: MIT, Copyright (c) 2026 The lenet-edge developers.
  */
-#include "lenet.h"
+#include "@NAME@.h"
 
 #include <stddef.h>
 #include <string.h>
 
+const char @NAME@_identity[] = "lenet-edge " @MACRO@_EXPORTER_VERSION " @NAME@ " @MACRO@_WEIGHTS_SHA256;
+
 @BODY@
-const char *const lenet_labels[LENET_CLASSES] = {
+const char *const @NAME@_labels[@MACRO@_CLASSES] = {
     @LABELS@
 };
 
-int lenet_best(const float *logits)
+int @NAME@_best(const float *logits)
 {
     int best = 0;
 
-    for (int i = 1; i < LENET_CLASSES; i++)
+    for (int i = 1; i < @MACRO@_CLASSES; i++)
         best = logits[i] > logits[best] ? i : best;
     return best;
 }
 
-int lenet_known(const float *logits)
+int @NAME@_known(const float *logits)
 {
     float sum = 0.0f;
 
-    for (int i = 0; i < LENET_CLASSES; i++) {
+    for (int i = 0; i < @MACRO@_CLASSES; i++) {
         const float above = logits[i] - @THRESHOLD@;
         const float part = above / 64.0f;
         float power = 1.0f + part / 4.0f * (1.0f + part / 5.0f);

@@ -7,17 +7,17 @@
  * An image is @IMAGE@, one byte a pixel, row by row, @POLARITY@.
  * It is given as it comes from the camera: padding and normalisation are part of the network.
  *
- *     static lenet_scratch scratch;
- *     float logits[LENET_CLASSES];
- *     lenet_predict(pixels, logits, &scratch);
- *     puts(lenet_known(logits) ? lenet_labels[lenet_best(logits)] : "none");
+ *     static @NAME@_scratch scratch;
+ *     float logits[@MACRO@_CLASSES];
+ *     @NAME@_predict(pixels, logits, &scratch);
+ *     puts(@NAME@_known(logits) ? @NAME@_labels[@NAME@_best(logits)] : "none");
  *
  * Nothing is allocated and nothing global is written: calls with scratch of their own may run at the same time, in
  * threads or interrupts, and every call does the same work, whatever the image. The logits are the same, bit for bit,
  * whatever the compiler, its options (but -ffast-math) and the processor.
  */
-#ifndef LENET_H
-#define LENET_H
+#ifndef @MACRO@_H
+#define @MACRO@_H
 
 #include <stdint.h>
 
@@ -25,15 +25,15 @@
 extern "C" {
 #endif
 
-#define LENET_EXPORTER_VERSION "@VERSION@"
-#define LENET_WEIGHTS_SHA256 "@SHA256@" /* of the constants in lenet.c */
+#define @MACRO@_EXPORTER_VERSION "@VERSION@"
+#define @MACRO@_WEIGHTS_SHA256 "@SHA256@" /* of the constants in @NAME@.c */
 
-#define LENET_CHANNELS @CHANNELS@
-#define LENET_HEIGHT @HEIGHT@
-#define LENET_WIDTH @WIDTH@
-#define LENET_PIXELS @PIXELS@ /* bytes of one image */
-#define LENET_CLASSES @CLASSES@
-#define LENET_MACS @MACS@ /* multiplications for one image */
+#define @MACRO@_CHANNELS @CHANNELS@
+#define @MACRO@_HEIGHT @HEIGHT@
+#define @MACRO@_WIDTH @WIDTH@
+#define @MACRO@_PIXELS @PIXELS@ /* bytes of one image */
+#define @MACRO@_CLASSES @CLASSES@
+#define @MACRO@_MACS @MACS@ /* multiplications for one image */
 
 /* What one call needs besides its input and output: @SCRATCH@ bytes of RAM, whose content means nothing between calls. */
 typedef struct {
@@ -42,25 +42,28 @@ typedef struct {
         int16_t numbers[@WORK@];
     } work;
     uint8_t activations[@ACTIVATIONS@];
-} lenet_scratch;
+} @NAME@_scratch;
+
+/* "lenet-edge", its version, this network's name and @MACRO@_WEIGHTS_SHA256: in every program that calls it. */
+extern const char @NAME@_identity[];
 
 /* The names of the classes, in UTF-8. */
-extern const char *const lenet_labels[LENET_CLASSES];
+extern const char *const @NAME@_labels[@MACRO@_CLASSES];
 
 /* Classify one image. The three must not be NULL and must not overlap.
  *
- *   pixels   LENET_PIXELS bytes
- *   logits   LENET_CLASSES numbers are written: the greater, the likelier. Their softmax gives probabilities.
+ *   pixels   @MACRO@_PIXELS bytes
+ *   logits   @MACRO@_CLASSES numbers are written: the greater, the likelier. Their softmax gives probabilities.
  *   scratch  this call's own, at an address for its type: a buffer of bytes cast to it may stand elsewhere
  */
-void lenet_predict(const uint8_t *pixels, float *logits, lenet_scratch *scratch);
+void @NAME@_predict(const uint8_t *pixels, float *logits, @NAME@_scratch *scratch);
 
-/* The index of the greatest of LENET_CLASSES logits; of equal ones, the first. */
-int lenet_best(const float *logits);
+/* The index of the greatest of @MACRO@_CLASSES logits; of equal ones, the first. */
+int @NAME@_best(const float *logits);
 
 /* Whether the image shows one of the classes: 1 where ln(sum(exp(logits))) is at least @THRESHOLD_SAID@,
  * else 0. */
-int lenet_known(const float *logits);
+int @NAME@_known(const float *logits);
 
 #ifdef __cplusplus
 }

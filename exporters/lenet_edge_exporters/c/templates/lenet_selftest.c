@@ -1,31 +1,31 @@
 /* Known answers: what onnxruntime @ONNXRUNTIME@ computes from the same weights (int8 ONNX). Every bit has to be the
  * same here. Prints PASS or FAIL and returns 0 or 1.
  */
-#include "lenet.h"
+#include "@NAME@.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define IMAGES @IMAGES@
 
-static const uint8_t images[IMAGES * LENET_PIXELS] = {
+static const uint8_t images[IMAGES * @MACRO@_PIXELS] = {
 @IMAGE_DATA@
 };
 
 /* The bits of the logits, which a decimal number would hide. */
-static const uint32_t answers[IMAGES * LENET_CLASSES] = {
+static const uint32_t answers[IMAGES * @MACRO@_CLASSES] = {
 @ANSWER_DATA@
 };
 
 int main(void)
 {
-    static lenet_scratch scratch;
+    static @NAME@_scratch scratch;
     int wrong = 0;
 
     for (int i = 0; i < IMAGES; i++) {
-        float logits[LENET_CLASSES];
-        lenet_predict(images + i * LENET_PIXELS, logits, &scratch);
-        if (memcmp(logits, answers + i * LENET_CLASSES, sizeof logits) != 0) {
+        float logits[@MACRO@_CLASSES];
+        @NAME@_predict(images + i * @MACRO@_PIXELS, logits, &scratch);
+        if (memcmp(logits, answers + i * @MACRO@_CLASSES, sizeof logits) != 0) {
             printf("image %d: the logits differ\n", i);
             wrong++;
         }
