@@ -142,3 +142,20 @@ def test_macs_of_lenet(peers: Any) -> None:
     with torch.inference_mode():
         net(torch.zeros(1, 1, 32, 32))
     assert sum(counted) == peers.MACS
+
+
+def test_time_to_accuracy_is_that_of_the_shortest_schedule_which_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from time_to_accuracy import OURS, Result, Schedule, first_to_reach, targets_table
+
+    one, ten, theirs = Schedule(OURS, 1), Schedule(OURS, 10), Schedule("usual", 1)
+    results = {
+        one: [Result(0.992, 3.0, 6.0), Result(0.989, 3.2, 6.4)],
+        ten: [Result(0.996, 30.0, 33.0), Result(0.994, 31.0, 35.0)],
+        theirs: [Result(0.97, 9.0, 13.0)],
+    }
+    assert [first_to_reach(results, OURS, target) for target in (0.99, 0.993, 0.999)] == [one, ten, None]
+    assert targets_table(results)[2:] == [
+        "| lenet-edge | 3.1 / 6.2 | 3.1 / 6.2 | 30.5 / 34.0 | 30.5 / 34.0 |",
+        "| usual | not reached | not reached | not reached | not reached |",
+    ]
