@@ -129,11 +129,7 @@ def run(
     )
     # All that can be wrong on the command line, or is missing here, is found before weights become a run.
     check_name(name, names)
-    require("train", "this command")
-    check_tools(names)
-    if sbom:
-        require("sbom", "--sbom")
-    _check_tracking(mlflow)
+    _check_what_is_here(names, sbom, mlflow)
     plan = int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
     if foreign:
         check_foreign_options(run, names, dataset, model or net or activation or pooling or padding or not check)
@@ -173,9 +169,14 @@ def run(
     console.say("next: lenet-edge verify")
 
 
-def _check_tracking(mlflow: str | None) -> None:
+def _check_what_is_here(names: list[str], sbom: bool, mlflow: str | None) -> None:
+    """Raise LenetEdgeError where a package or a tool that is needed is missing, or MLflow cannot be told."""
     from lenet_edge.tracking.choice import Tracking
 
+    require("train", "this command")
+    check_tools(names)
+    if sbom:
+        require("sbom", "--sbom")
     Tracking(mlflow=mlflow).check()
 
 
