@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lenet_edge import console
+from lenet_edge.commands.predict_sources import model_and_images
 from lenet_edge.options import (
     JobsOption,
     JsonOption,
@@ -22,15 +23,11 @@ from lenet_edge.options import (
     one_of,
     open_foreign,
 )
-from lenet_edge_exporters.formats import FORMATS
-from lenet_edge_runtime.pretrained_files import PREFIX, no_such_network, pretrained_file, pretrained_name
 
 if TYPE_CHECKING:
     from lenet_edge.predicting.delivery import Delivery
 
 NAME = "predict"
-MODEL_SUFFIXES = tuple(row.suffix for row in FORMATS.values() if row.backend in ("onnxruntime", "litert"))
-MODELS = f"the model is an ONNX, ORT or TFLite file ({', '.join(MODEL_SUFFIXES)}) and goes before the images"
 INVERT = {"auto": "auto", "yes": True, "no": False}
 FITS = ("auto", "mnist", "resize")
 BATCH = 256  # images in memory
@@ -57,6 +54,10 @@ def run(
             "whole image, auto does what the model was trained with, unless the image is like that already."
         ),
     ] = "auto",
+    split: Annotated[
+        bool,
+        typer.Option("--split", help="Cut each picture into its digits and answer each, in the order of reading."),
+    ] = False,
     answers: Annotated[
         str | None,
         typer.Option(
@@ -101,11 +102,13 @@ def run(
     Files that cannot be read are named on stderr and counted; the others are answered, and the exit code is 1. With
     --labels the file may be another tool's ONNX classifier; it is run in a process of its own, under limits.
 
+    With --split a picture holds a row of digits, or several; those that touch come out as one.
+
     Example: lenet-edge predict lenet5-mnist.int8.onnx digit.png
     """
     one_of(INVERT, invert, "--invert")
     one_of(FITS, fit, "--fit")
-    chosen = _format(answers, out, as_json)
+    chosen = _format(answers, out, as_json, split)
     _check_shards(out, shard, resume, labels)
     check_scheduler(scheduler, jobs)
     from lenet_edge.predicting.answering import Asked, here
@@ -116,18 +119,16 @@ def run(
     from lenet_edge_exporters import manifest
     from lenet_edge_runtime import Classifier
 
-    model, names = _model_and_images(paths)
+    model, names = model_and_images(paths)
     manifest.check(model)
     foreign = open_foreign([model], labels, mean, std, time_limit, scale)
     if foreign and (jobs > 1 or scheduler):
         given = "--jobs is" if jobs > 1 else "--scheduler (or DASK_SCHEDULER_ADDRESS) is"
         raise typer.BadParameter(f"{given} for files of lenet-edge: another tool's runs in one process, under limits")
     classifier = foreign[0] if foreign else Classifier(model, verify=verify)
-    if fit == "mnist" and classifier.spec.channels != 1:
-        raise typer.BadParameter("--fit mnist is for models of grey images, this one takes colour: --fit resize")
-    _check_confidence(classifier.spec, abstain, coverage)
+    _check_spec(classifier.spec, fit, split, abstain, coverage)
     policies: tuple[Any, Any] = INVERT[invert], fit
-    asked = Asked(model, verify, chosen, *policies, coverage, abstain)
+    asked = Asked(model, verify, chosen, *policies, coverage, abstain, split)
     alone = nullcontext(here(asked, classifier, jobs))
     counting = counted(shown=out is not None or not sys.stdout.isatty())
     with on_cluster(scheduler, asked, classifier) if scheduler else alone as way, counting as tick:
@@ -165,8 +166,12 @@ def _check_shards(out: Path | None, shard: int | None, resume: bool, labels: str
         raise typer.BadParameter("--resume goes on with the files of --shard: give it, as before")
 
 
-def _check_confidence(spec: Any, abstain: bool, coverage: float | None) -> None:
-    """Raise for what the file was not given in its training."""
+def _check_spec(spec: Any, fit: str, split: bool, abstain: bool, coverage: float | None) -> None:
+    """Raise for what the file is not made for, or was not given in its training."""
+    if fit == "mnist" and spec.channels != 1:
+        raise typer.BadParameter("--fit mnist is for models of grey images, this one takes colour: --fit resize")
+    if split and spec.channels != 1:
+        raise typer.BadParameter("--split is for models of grey images, this one takes colour: leave it out")
     levels = [level for level, _ in spec.coverage]
     given = "train again; imported weights have none"
     if abstain and spec.threshold is None:
@@ -176,7 +181,7 @@ def _check_confidence(spec: Any, abstain: bool, coverage: float | None) -> None:
         raise typer.BadParameter(f"the model has no sets of --coverage {coverage:g}: {known}")
 
 
-def _format(name: str | None, out: Path | None, as_json: bool) -> str:
+def _format(name: str | None, out: Path | None, as_json: bool, split: bool) -> str:
     from lenet_edge.predicting.output_formats import FORMATS
 
     if as_json:
@@ -185,6 +190,8 @@ def _format(name: str | None, out: Path | None, as_json: bool) -> str:
         return "jsonl"
     by_ending = out.suffix.lower().removeprefix(".") if out is not None else ""
     chosen = one_of(FORMATS, name or (by_ending if by_ending in FORMATS else "text"), "--format")
+    if chosen == "parquet" and split:
+        raise typer.BadParameter("--split writes text, csv or jsonl: Parquet has no columns for several digits")
     if chosen == "parquet":
         from lenet_edge.predicting.writing import parquet_schema
 
@@ -192,51 +199,3 @@ def _format(name: str | None, out: Path | None, as_json: bool) -> str:
             raise typer.BadParameter("--format parquet needs a file: give --out")
         parquet_schema()
     return chosen
-
-
-def _model_and_images(paths: list[Path]) -> tuple[Path, list[Path]]:
-    named = paths[0].name.endswith(MODEL_SUFFIXES) or str(paths[0]).startswith(PREFIX)
-    for path in paths[named:]:
-        _refuse_model(path)
-    if not named:
-        return _latest_model(), paths
-    if len(paths) == 1:
-        raise typer.BadParameter("give one or more images after the model")
-    return _pretrained(paths[0]) or paths[0], paths[1:]
-
-
-def _refuse_model(path: Path) -> None:
-    """Raise for what stands among the images and is a model: the answers would be another one's."""
-    from lenet_edge.runs.run import RUNS
-    from lenet_edge_exporters.formats import is_export
-    from lenet_edge_runtime.shared_library import is_library
-
-    run = path if path.exists() else RUNS / path
-    if (run / "run.json").is_file():
-        raise typer.BadParameter(f"{path} is a run: name a file of it, from {run}/export; {MODELS}")
-    if is_export(path) or is_library(path):
-        raise typer.BadParameter(f"{path} is no image: {MODELS}")
-
-
-def _pretrained(given: Path) -> Path | None:
-    """The file of a network that comes with the package, where `given` is the name of one."""
-    if not str(given).startswith(PREFIX):
-        return None
-    if (name := pretrained_name(given)) is None:
-        raise typer.BadParameter(no_such_network(given))
-    return pretrained_file(name)
-
-
-def _latest_model() -> Path:
-    from lenet_edge.runs.finding import find_run
-    from lenet_edge.runs.run import RUNS
-    from lenet_edge_runtime.errors import ModelFileError
-
-    if not any(RUNS.glob("*/run.json")):
-        console.say("there is no run here: answered by pretrained:mnist, the network that comes with lenet-edge")
-        return pretrained_file("mnist")
-    run = find_run(None).run
-    for pattern in ("*.int8.onnx", "*.onnx"):
-        if files := sorted(file for file in run.export_folder.glob(pattern) if ".rejected" not in file.suffixes):
-            return files[0]
-    raise ModelFileError(f"{run.folder} has no ONNX file; run 'lenet-edge export --int8' first, or name a model file")

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, cast
 
 from lenet_edge import console
 from lenet_edge.cluster.connection import connected
-from lenet_edge.predicting.answering import Answered, Asked, Way
+from lenet_edge.predicting.answering import Answered, Asked, Way, lines_of
 from lenet_edge.predicting.cluster_task import Answer, Task, answer_batches, image_sha256
-from lenet_edge.predicting.image_stream import AnyClassifier, classify_files
+from lenet_edge.predicting.image_stream import AnyClassifier
 from lenet_edge_runtime.errors import ClusterError, ImageError
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.sessions import read_model
@@ -122,8 +122,7 @@ class _Answers:
         return replace(found, said=tuple(item if item[0] else (False, next(ours)) for item in found.said))
 
     def _complaint(self, name: str, worker: str, said: str) -> str:
-        asked = self._asked
-        ((_, here),) = classify_files([Path(name)], self._classifier, 1, asked.invert, asked.fit)
+        (here,) = lines_of([name], self._asked, self._classifier)
         if isinstance(here, ImageError):
             return str(here)
         raise ClusterError(

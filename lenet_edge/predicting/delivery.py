@@ -27,7 +27,7 @@ class Delivery:
         names = map(str, paths)
         batches = iter(lambda: list(islice(names, self.batch)), [])
         with (
-            document() if as_json else writer(out, self.asked.format) as write,
+            document() if as_json else writer(out, self.asked.format, self.asked.split) as write,
             closing(self.way(batches)) as answers,
         ):
             for found in answers:
@@ -47,7 +47,7 @@ class Delivery:
         with closing(self.way(batches())) as answers:
             for first in answers:
                 names, failed, missing = under_way.pop(0), self.failed, 0
-                with writer(shards.path(len(shards.done)), self.asked.format) as write:
+                with writer(shards.path(len(shards.done)), self.asked.format, self.asked.split) as write:
                     self._take(first, write)
                     missing = len(names) - first.images
                     while missing:

@@ -2,21 +2,25 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from lenet_edge_runtime.classifier import Prediction, name_answers
 from lenet_edge_runtime.errors import ImageError
 from lenet_edge_runtime.fitting import FitPolicy, Fitted, Invert, fit_image
 from lenet_edge_runtime.images import SUFFIXES, read_image
+from lenet_edge_runtime.predictions import Located, Prediction, name_answers, name_parts
 from lenet_edge_runtime.spec import ModelSpec
+from lenet_edge_runtime.splitting import split_image
 
 Answer = tuple[Path, Prediction | ImageError]
+Digits = tuple[Path, list[Located] | ImageError]
+Made = TypeVar("Made")
 
 
 class AnyClassifier(Protocol):
@@ -58,18 +62,46 @@ def classify_files(
     """Classify image files in their order, `batch` of them a call; a file that cannot be read is answered by why."""
     remaining = iter(paths)
     while chunk := list(islice(remaining, batch)):
-        fitted = [_fitted(path, classifier.spec, invert, fit) for path in chunk]
+        fitted = [_made(fit_image, path, classifier.spec, invert, fit) for path in chunk]
         readable = [item for item in fitted if isinstance(item, Fitted)]
         predictions = iter(name_answers(readable, classifier.spec, classifier.logits, coverage))
         for path, item in zip(chunk, fitted, strict=True):
             yield path, item if isinstance(item, ImageError) else next(predictions)
 
 
-def _fitted(path: Path, spec: ModelSpec, invert: Invert, fit: FitPolicy) -> Fitted | ImageError:
+def split_files(
+    paths: Iterable[Path],
+    classifier: AnyClassifier,
+    batch: int,
+    invert: Invert = "auto",
+    fit: FitPolicy = "auto",
+    coverage: float | None = None,
+) -> Iterator[Digits]:
+    """The digits of pictures in their order, those of `batch` pictures a call; else as `classify_files`."""
+    remaining = iter(paths)
+    while chunk := list(islice(remaining, batch)):
+        cut = [_made(split_image, path, classifier.spec, invert, fit) for path in chunk]
+        pieces = [piece for item in cut if not isinstance(item, ImageError) for piece in item]
+        answers = iter(name_parts(pieces, classifier.spec, classifier.logits, coverage))
+        for path, item in zip(chunk, cut, strict=True):
+            yield path, item if isinstance(item, ImageError) else list(islice(answers, len(item)))
+
+
+def _made(
+    make: Callable[[Image.Image, ModelSpec, Invert, FitPolicy], Made],
+    path: Path,
+    spec: ModelSpec,
+    invert: Invert,
+    fit: FitPolicy,
+) -> Made | ImageError:
     try:
-        return fit_image(read_image(path, spec.channels), spec, invert, fit)
+        image = read_image(path, spec.channels)
     except ImageError as error:
         return error
+    try:
+        return make(image, spec, invert, fit)
+    except ImageError as error:  # which does not know the file
+        return ImageError(f"{path}: {error}")
 
 
 def _walk(folder: Path) -> Iterator[Path]:

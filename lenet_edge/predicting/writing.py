@@ -16,17 +16,18 @@ GROUP = 32 * 2**20  # characters of lines that become a group of rows in a Parqu
 
 
 @contextlib.contextmanager
-def writer(path: Path | None, format_name: str) -> Iterator[Write]:
-    """A function that takes lines of answers; `path` None is standard output."""
+def writer(path: Path | None, format_name: str, split: bool = False) -> Iterator[Write]:
+    """A function that takes lines of answers, or of digits; `path` None is standard output."""
+    head = FORMATS[format_name].head_of(split)
     if path is None:
-        sys.stdout.write(FORMATS[format_name].head)
+        sys.stdout.write(head)
         yield sys.stdout.write
     elif format_name == "parquet":
         with staged(path) as temporary, _parquet(temporary) as write:
             yield write
     else:
         with staged(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(FORMATS[format_name].head)
+            file.write(head)
             yield file.write
 
 

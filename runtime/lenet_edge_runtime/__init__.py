@@ -6,8 +6,9 @@
 """
 
 from lenet_edge_runtime.answers import softmax
-from lenet_edge_runtime.classifier import Classifier, Prediction
+from lenet_edge_runtime.classifier import Classifier
 from lenet_edge_runtime.errors import ImageError, LenetEdgeError, ModelFileError, ProviderError
+from lenet_edge_runtime.predictions import Prediction
 from lenet_edge_runtime.spec import ModelSpec
 
 __all__ = [

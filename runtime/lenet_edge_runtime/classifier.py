@@ -1,7 +1,6 @@
 """An exported file, or a library built from the C export, as a classifier: image in, label and probabilities out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Self
 
@@ -9,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_runtime import onnx_file, proof, signing
-from lenet_edge_runtime.answers import are_known, label_sets, softmax
 from lenet_edge_runtime.engines import Closed, Engine, Images, open_engine
-from lenet_edge_runtime.errors import ImageError, ModelFileError
-from lenet_edge_runtime.fitting import FitPolicy, Fitted, Invert, fit_image
-from lenet_edge_runtime.images import ImageSource, read_image, to_input
+from lenet_edge_runtime.errors import ModelFileError
+from lenet_edge_runtime.fitting import FitPolicy, Invert
+from lenet_edge_runtime.images import ImageSource, to_input
+from lenet_edge_runtime.predictions import ImageBatch, Located, Prediction, classify, classify_parts
 from lenet_edge_runtime.pretrained_files import pretrained_file, pretrained_name
 from lenet_edge_runtime.sessions import read_model
 from lenet_edge_runtime.shared_library import is_library
@@ -22,26 +21,6 @@ from lenet_edge_runtime.spec import PREFIX, ModelSpec, check_outputs, check_pixe
 _NEXT = "export it with 'lenet-edge export', or, for another tool's classifier, give --labels, --mean and --std"
 SPEC_MARK = (PREFIX + "labels").encode()  # stands in every file of ours, ONNX or ORT
 LOGITS_BATCH = 256  # images a call in `logits`: large enough to hide the call, small enough for a small machine
-
-ImageBatch = Sequence[ImageSource] | NDArray[np.generic]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one image; `probabilities` follow the order of the spec's labels and sum to 1.
-
-    `inverted` says whether the image was inverted before it was classified, as dark ink on light paper has to be.
-    `known` is False where the image shows none of the classes, as far as the file can tell (`ModelSpec.threshold`).
-    `labels` is there where a coverage was asked for: the labels that hold the true one with that probability.
-    """
-
-    label: str
-    index: int
-    probability: float
-    probabilities: tuple[float, ...]
-    inverted: bool
-    known: bool = True
-    labels: tuple[str, ...] | None = None
 
 
 class Classifier:
@@ -163,6 +142,14 @@ class Classifier:
         """
         return classify(images, self.spec, self.logits, invert, fit)
 
+    def split(self, image: ImageSource, invert: Invert = "auto", fit: FitPolicy = "auto") -> list[Located]:
+        """Cut a picture into its digits and classify each: predictions with a `box`, in the order of reading.
+
+        Lines from top to bottom, each from left to right; none for a picture without ink. Digits that touch come out
+        as one (`splitting.py`). Takes and raises what `predict` does; ValueError for a classifier of colour images.
+        """
+        return classify_parts(image, self.spec, self.logits, invert, fit)
+
     def _check_answers(self) -> None:
         answers = proof.known_answers(self.metadata, str(self._path))
         check_outputs(answers.logits.shape[1], self.spec, str(self._path))
@@ -175,38 +162,6 @@ class Classifier:
 
     def _fed(self, pixels: NDArray[np.uint8]) -> Images:
         return to_input(pixels, self.spec, self._input_type)
-
-
-def classify(
-    images: ImageBatch,
-    spec: ModelSpec,
-    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
-    invert: Invert = "auto",
-    fit: FitPolicy = "auto",
-) -> list[Prediction]:
-    """Fit images to the input that `spec` describes, run them through `logits` in one call, and name the answers."""
-    if isinstance(images, np.ndarray) and images.ndim not in (3, 4):
-        raise ImageError(f"an array of images is n x H x W or n x H x W x C, got shape {images.shape}")
-    if not isinstance(images, np.ndarray | Sequence) or isinstance(images, str | bytes | bytearray | memoryview):
-        raise ImageError(f"predict_batch takes a list of images, got {type(images).__name__}; predict takes one image")
-    return name_answers(
-        [fit_image(read_image(image, spec.channels), spec, invert, fit) for image in images], spec, logits
-    )
-
-
-def name_answers(
-    fitted: Sequence[Fitted],
-    spec: ModelSpec,
-    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
-    coverage: float | None = None,
-) -> list[Prediction]:
-    """Run fitted images through `logits` in one call, and name the answers; with sets of labels of that coverage."""
-    if not fitted:
-        return []
-    found = logits(np.stack([image.pixels for image in fitted]))
-    rows, known = softmax(found), are_known(found, spec)
-    sets = [None] * len(rows) if coverage is None else label_sets(rows, spec, coverage)
-    return [_prediction(*parts, spec) for parts in zip(rows, known, sets, fitted, strict=True)]
 
 
 def carries_spec(path: Path) -> bool:
@@ -228,18 +183,3 @@ def _refuse_foreign(path: Path, content: bytes) -> None:
 
 def _described(dtype: str, shape: Sequence[object]) -> str:
     return f"{dtype} [batch, {', '.join(map(str, shape))}]"
-
-
-def _prediction(
-    probabilities: NDArray[np.float64], known: np.bool_, labels: tuple[str, ...] | None, image: Fitted, spec: ModelSpec
-) -> Prediction:
-    index = int(probabilities.argmax())
-    return Prediction(
-        label=spec.labels[index],
-        index=index,
-        probability=float(probabilities[index]),
-        probabilities=tuple(float(value) for value in probabilities),
-        inverted=image.inverted,
-        known=bool(known),
-        labels=labels,
-    )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
 from lenet_edge_runtime.errors import ArgumentError
-from lenet_edge_runtime.paper import evened, is_dark_on_light, is_uneven, without_strips
+from lenet_edge_runtime.paper import evened, inner_box, is_dark_on_light, is_uneven
 from lenet_edge_runtime.spec import Fit, ModelSpec
 
 Invert = Literal["auto"] | bool
@@ -49,16 +49,23 @@ def fit_image(image: Image.Image, spec: ModelSpec, invert: Invert = "auto", fit:
     border's colour), or "auto": as the file says that its training images were, where the image is not so already.
     Raises ArgumentError for another policy, or "mnist" with a colour model.
     """
+    if is_handwriting(spec, fit) and spec.channels == 1:
+        image = page_of(image).image
+    inverted = is_inverted(image, spec, invert)
+    return fit_polarised(ImageOps.invert(image) if inverted else image, spec, fit, inverted)
+
+
+def is_handwriting(spec: ModelSpec, fit: FitPolicy) -> bool:
+    """Whether ink is looked for; raises ArgumentError for a policy that there is not."""
     if not isinstance(fit, str) or fit not in ("auto", *get_args(Fit)):
         raise ArgumentError(f'fit is "auto", "mnist" or "resize", got {fit!r}')
-    is_handwriting = fit == "mnist" or (fit == "auto" and spec.fit == "mnist")
-    if is_handwriting and spec.channels == 1:
-        image = _page(image)
-    inverted = is_inverted(image, spec, invert)
-    if inverted:
-        image = ImageOps.invert(image)
+    return fit == "mnist" or (fit == "auto" and spec.fit == "mnist")
+
+
+def fit_polarised(image: Image.Image, spec: ModelSpec, fit: FitPolicy, inverted: bool) -> Fitted:
+    """What `fit_image` does once the page is cut and the polarity is right, be it `inverted` or not."""
     size = (spec.width, spec.height)
-    if is_handwriting and (fit == "mnist" or not _is_as_mnist(image, size)):
+    if is_handwriting(spec, fit) and (fit == "mnist" or not _is_as_mnist(image, size)):
         return Fitted(_as_mnist(image, spec, inverted)[None], inverted)
     if image.size != size:
         image = ImageOps.pad(image, size, Image.Resampling.LANCZOS, color=_border_colour(image))
@@ -102,12 +109,24 @@ def _is_as_mnist(image: Image.Image, size: tuple[int, int]) -> bool:
     return is_centred and longest in (round(BOX * min(size)) - 1, round(BOX * min(size)))
 
 
-def _page(image: Image.Image) -> Image.Image:
+@dataclass(frozen=True)
+class Page:
+    """What is looked at of a picture: a pixel is `scale` of the picture's, and the first is `left`, `top` there."""
+
+    image: Image.Image
+    scale: int = 1
+    left: int = 0
+    top: int = 0
+
+
+def page_of(image: Image.Image) -> Page:
     """A large page in as many pixels as are of use, without strips at its border and much noise; others as they are."""
-    image = image.reduce(max(1, max(image.size) // LONGEST))
+    scale = max(1, max(image.size) // LONGEST)
+    image = image.reduce(scale)
     if min(image.size) < SMOOTHED:
-        return image
-    return without_strips(image).filter(ImageFilter.BoxBlur(1))
+        return Page(image, scale)
+    box = inner_box(image)
+    return Page(image.crop(box).filter(ImageFilter.BoxBlur(1)), scale, box[0] * scale, box[1] * scale)
 
 
 def _as_mnist(image: Image.Image, spec: ModelSpec, was_inverted: bool) -> NDArray[np.uint8]:
@@ -115,10 +134,7 @@ def _as_mnist(image: Image.Image, spec: ModelSpec, was_inverted: bool) -> NDArra
     if spec.channels != 1:
         raise ArgumentError('fit="mnist" is for classifiers of grey images, this one takes colour: use fit="resize"')
     canvas = np.zeros((spec.height, spec.width), np.uint8)
-    grey = np.asarray(image)
-    if min(image.size) >= PHOTO and is_uneven(_border(grey), grey):
-        image = evened(image, was_inverted)
-    ink = _ink(np.asarray(image))
+    ink = ink_of(image, was_inverted)
     rows, columns = (np.flatnonzero(ink.max(axis) > INK) for axis in (1, 0))
     if not len(rows):
         return canvas
@@ -170,8 +186,14 @@ def _stroke_width(digit: Image.Image) -> float:
     return 8 / math.pi * int(levels.sum()) / max(1, outline)
 
 
-def _ink(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How much ink there is, 0 to 1: 0 is the background with the noise of its border, 1 the strongest contrast."""
+def ink_of(image: Image.Image, was_inverted: bool) -> NDArray[np.float32]:
+    """How much ink there is in light ink on dark, float32 [height, width].
+
+    0 is the background with the noise of its border, 1 the strongest contrast.
+    """
+    grey = np.asarray(image)
+    if min(image.size) >= PHOTO and is_uneven(_border(grey), grey):
+        grey = np.asarray(evened(image, was_inverted))
     border = _border(grey).astype(np.float32)
     contrast = grey - np.float32(np.median(border))
     strongest = contrast.max()

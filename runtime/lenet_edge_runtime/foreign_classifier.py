@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge_runtime.classifier import ImageBatch, Prediction, classify
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.fitting import FitPolicy, Invert
 from lenet_edge_runtime.guard import Guard, Limits
 from lenet_edge_runtime.images import ImageSource
 from lenet_edge_runtime.latency import Timing
+from lenet_edge_runtime.predictions import ImageBatch, Located, Prediction, classify, classify_parts
 from lenet_edge_runtime.spec import ModelSpec
 
 TYPES = {
@@ -173,6 +173,10 @@ class ForeignClassifier:
         "auto" inverts none and resizes them: what the training images looked like is not known.
         """
         return classify(images, self.spec, self.logits, invert, fit)
+
+    def split(self, image: ImageSource, invert: Invert = "auto", fit: FitPolicy = "auto") -> list[Located]:
+        """Cut a picture into its digits and classify each, as `Classifier.split` does."""
+        return classify_parts(image, self.spec, self.logits, invert, fit)
 
     def _probes(self) -> NDArray[np.uint8]:
         """Black, white, a ramp, and noise: always the same, uint8 [PROBES, c, h, w]."""

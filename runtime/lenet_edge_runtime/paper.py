@@ -20,14 +20,14 @@ CLEAR = 1.2  # times as much of one as of the other is clear: of noise there is 
 UNEVEN = 0.15  # of the greatest contrast: a border that varies by more is no even ground
 
 
-def without_strips(page: Image.Image) -> Image.Image:
-    """The page without strips of another level along its border: a table beside the paper, a frame."""
+def inner_box(page: Image.Image) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of the page without strips of another level along its border: a table, a frame."""
     grey = np.asarray(page)
     median = float(np.median(grey))
     far = np.abs(grey - median) > FAR * (float(grey.max()) - float(grey.min()))
     top, bottom = (_strip(rows) for rows in (far, far[::-1]))
     left, right = (_strip(rows) for rows in (far.T, far.T[::-1]))
-    return page.crop((left, top, page.width - right, page.height - bottom))
+    return left, top, page.width - right, page.height - bottom
 
 
 def _strip(far: NDArray[np.bool_]) -> int:

@@ -164,6 +164,7 @@ def test_no_answers_are_still_one_document(model: Path, photos: Path, cli: Comma
         (["--json", "--out", "x.json"], "--json prints one document"),
         (["--json", "--format", "csv"], "--json prints one document"),
         (["--format", "xml"], "--format is one of text, csv, jsonl, parquet, got 'xml'"),
+        (["--split", "--format", "parquet", "--out", "x.parquet"], "--split writes text, csv or jsonl"),
         (["--fit", "crop"], "--fit is one of auto, mnist, resize, got 'crop'"),
     ],
 )
@@ -185,6 +186,37 @@ def test_fit_and_polarity_are_passed_on(model: Path, cli: CommandLine, digits: I
         (found,) = json.loads(cli("predict", model, "ink.png", "--json", *options).stdout)
         expected = classifier.predict("ink.png", **policies)
         assert (found["probability"], found["inverted"]) == (expected.probability, expected.inverted)
+
+
+def test_split_says_the_same_in_all_formats(model: Path, cli: CommandLine, digits: ImageData) -> None:
+    row = np.concatenate([*digits.test_pixels[:3, 0], np.zeros((28, 4), np.uint8)], axis=1)
+    Image.fromarray(row).resize((400, 128)).save("row.png")
+    Image.new("L", (40, 40)).save("blank.png")
+    Path("broken.png").write_bytes(b"\x89PNG")
+    expected = Classifier(model).split("row.png")
+    assert len(expected) == 3
+
+    def of(*options: str) -> str:
+        result = cli("predict", model, "row.png", "broken.png", "blank.png", "--split", *options)
+        assert result.exit_code == 1
+        assert "1 of 3 files could not be read" in result.stderr
+        return result.stdout
+
+    found, blank = json.loads(of("--json"))
+    assert (found["path"], blank) == ("row.png", {"path": "blank.png", "digits": []})
+    keys = {"label", "index", "probability", "probabilities", "inverted", "known", "box"}
+    assert all(set(digit) == keys for digit in found["digits"])
+    said = [(digit["label"], digit["probability"], tuple(digit["box"])) for digit in found["digits"]]
+    assert said == [(item.label, item.probability, item.box) for item in expected]
+    rows = read_csv(of("--format", "csv", "--jobs", "2"))
+    assert [row["digit"] for row in rows] == ["1", "2", "3"]
+    boxes = [tuple(int(row[edge]) for edge in ("left", "top", "right", "bottom")) for row in rows]
+    assert [(row["label"], float(row["probability"]), box) for row, box in zip(rows, boxes, strict=True)] == said
+    *lines, last = of().splitlines()
+    assert [(line.split()[0], line.split()[-1]) for line in lines] == [
+        (label, ",".join(map(str, box))) for label, _, box in said
+    ]
+    assert last.split() == ["no", "digits", "blank.png"]
 
 
 def test_a_damaged_model_is_opened_only_when_told_to(model: Path, photos: Path, cli: CommandLine) -> None:

@@ -10,7 +10,7 @@ from scipy import ndimage
 from image_variants import on_page
 from lenet_edge.data.image_data import ImageData
 from lenet_edge_runtime.fitting import fit_image
-from lenet_edge_runtime.paper import _ground, is_dark_on_light, without_strips
+from lenet_edge_runtime.paper import _ground, inner_box, is_dark_on_light
 from specs import GREY_SPEC
 
 SPEC = replace(GREY_SPEC, fit="mnist")
@@ -67,7 +67,7 @@ def test_bars_of_a_digit_that_touch_the_border_are_no_strips() -> None:
     seven[:14] = 0
     seven[:, 60:75] = 0
     page = Image.fromarray(seven)
-    assert without_strips(page).size == page.size
+    assert inner_box(page) == (0, 0, *page.size)
 
 
 def test_ink_is_told_from_the_ground_where_that_is_clear(digits: ImageData) -> None:
