@@ -12,6 +12,8 @@ from lenet_edge.runs.finding import find_run
 from lenet_edge_runtime import Classifier, ModelFileError
 from lenet_edge_runtime.pretrained_files import PRETRAINED, pretrained_file, pretrained_name
 
+DOCS = Path(__file__).parents[2] / "docs"
+
 
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_network_proves_itself_and_is_that_of_its_weights(name: str) -> None:
@@ -37,6 +39,25 @@ def test_predict_answers_where_there_is_no_run(cli: CommandLine) -> None:
     refused = cli("predict", "pretrained:emnist", "seven.png")
     assert refused.exit_code == 2
     assert "there is mnist" in refused.stderr
+
+
+def test_answers_to_the_pictures_in_the_docs() -> None:
+    """Each table of docs/pictures.md: heads, a row of pictures, a row of answers."""
+    lines = (DOCS / "pictures.md").read_text(encoding="utf-8").splitlines()
+    tables = [lines[i - 2 : i + 2] for i, line in enumerate(lines) if "](examples/" in line]
+    assert len(tables) == 2
+    classifier = Classifier("mnist")
+    for heads, _, pictures, answers in tables:
+        for head, picture, answer in zip(
+            *(row.strip("| ").split(" | ") for row in (heads, pictures, answers)), strict=True
+        ):
+            path = DOCS / picture.partition("](")[2].rstrip(")")
+            if "`--split`" in head:
+                digits = classifier.split(path)
+                assert " ".join(digit.label if digit.known else "?" for digit in digits) == answer
+            else:
+                found = classifier.predict(path)
+                assert (found.label if found.known else "none of these") == answer
 
 
 def test_a_file_of_that_name_goes_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
