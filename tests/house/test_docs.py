@@ -43,6 +43,7 @@ FOREIGN_OPTIONS = {
     "--private", "--public", "--signature",  # model_signing's (--private_key, --public_key)
     "--host", "--nworkers", "--nthreads", "--name",  # Dask's
     "--logdir",  # TensorBoard's
+    "--rounds", "--batches", "--processor", "--without-compile",  # benchmarks/training_steps.py's
 }  # fmt: skip
 
 
