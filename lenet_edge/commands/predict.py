@@ -38,7 +38,7 @@ def run(
         list[Path],
         typer.Argument(
             metavar="[MODEL] IMAGE...",
-            help="An exported ONNX or ORT file, or pretrained:mnist; and images, folders "
+            help="An exported ONNX or ORT file, or pretrained:mnist or pretrained:fashion-mnist; and images, folders "
             "of images, or patterns in quotes such as 'photos/**/*.png'. Without a file, the latest run's int8 or else "
             "float32 one; without a run, pretrained:mnist.",
         ),

@@ -6,7 +6,7 @@ from lenet_edge_runtime.near_names import did_you_mean
 
 FOLDER = Path(__file__).parent / "pretrained"
 PREFIX = "pretrained:"  # before a name, where a path may stand as well
-PRETRAINED = ("mnist",)
+PRETRAINED = ("mnist", "fashion-mnist")
 
 
 def pretrained_name(given: Path | str) -> str | None:
