@@ -13,7 +13,7 @@ import numpy as np
 from lenet_edge import console
 from lenet_edge.artefacts.import_candidates import Said, candidates, chains_in, likeliest, of_recipe
 from lenet_edge.artefacts.imported_run import write_imported
-from lenet_edge.artefacts.variant_search import Chains, Finding, Scored, search
+from lenet_edge.artefacts.variant_search import NEAR, Chains, Finding, Scored, search
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks import measured
 from lenet_edge.networks.imported import as_imported
@@ -109,13 +109,17 @@ def _settle(
 def _search(
     found: list[Variant], chains: Chains, data: ImageData, recipe: Recipe | None, said: Said, least: float
 ) -> Finding:
-    """Try the usual nets, and the unusual ones too where none of those is good."""
+    """Try the usual nets, and where none is good the unusual ones, with the usual best as a rival if it is near."""
     favoured = of_recipe(recipe, data) if recipe else None
     finding = search(found, chains, data, favoured)
     if finding.reached >= least or (_is_chance(finding, data) and said.mean is not None):
         return finding
     rare = search(candidates(chains, data, recipe, said, rare=True), chains, data, favoured)
-    return rare if rare.best.accuracy > finding.best.accuracy else finding
+    usual = finding.best
+    if rare.best.accuracy <= usual.accuracy:
+        return finding
+    is_rival = rare.best.accuracy - usual.accuracy < NEAR and not usual.answers_like(rare.best)
+    return replace(rare, rivals=(*rare.rivals, usual)) if is_rival else rare
 
 
 def _advice(chains: Chains, data: ImageData, recipe: Recipe | None, said: Said, least: float) -> str:

@@ -4,8 +4,9 @@ A net in the wrong order, with the wrong activation or fed otherwise than in its
 out best is taken where it is clear: where every other variant recognises fewer images (McNemar's exact test on the same
 images), or recognises as many with a higher loss (cross entropy at each variant's best temperature, which takes out how
 sure a net is of itself; four standard errors), or answers alike anyway, also where the images are moved and dimmed: a
-net that has learned its training images by heart gives them their classes however they are fed. A best that needs
-several unusual things at once is not clear while a more usual one comes near.
+net that has learned its training images by heart gives them their classes however they are fed. The loss decides only
+between nets that are right nearly always: one that was trained too little may be surer of images fed otherwise. A best
+that needs several unusual things at once is not clear while a more usual one comes near.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ MOST_IMAGES = 8_000  # where the last stage leaves it open
 TEMPERATURES = tuple(2 ** (step / 8) for step in range(-20, 21))  # by which logits are divided
 P_WORSE = 0.001  # McNemar's p below which a variant is worse
 SURE = 4.0  # standard errors of the mean loss
+GOOD = 0.97  # accuracy from which the loss decides
 ALIKE = 0.998  # share of images with the same answer from which two variants are one
 MOVED = 500  # images that are answered moved and dimmed too
 ALIKE_MOVED = 0.98  # share of those; their answers are less sure
@@ -141,10 +143,11 @@ def judge(
     """
     top = _best_first(scored)[0]
     contenders = [item for item in scored if not item.is_worse_than(top)]
-    surest = min(contenders, key=lambda item: item.loss)
-    contenders = [item for item in contenders if not item.is_less_sure_than(surest)]
+    if top.accuracy >= GOOD:
+        surest = min(contenders, key=lambda item: item.loss)
+        contenders = [item for item in contenders if not item.is_less_sure_than(surest)]
     mine = [item for item in contenders if favoured and favoured(item.variant)] or contenders
-    best = min(mine, key=lambda item: item.variant.unlikeliness)
+    best = min(mine, key=lambda item: (item.variant.unlikeliness, item.loss))
     rest = _best_first([item for item in scored if item is not best])
     equals = [item for item in contenders if item is not best and not item.answers_like(best)]
     rivals = [item for item in equals if item in mine] + [

@@ -210,7 +210,7 @@ def test_a_recipe_of_another_activation_does_not_decide(student: Path, digits: I
 def test_what_is_said_wrongly_is_stopped_and_the_right_options_are_named(
     student: Path, digits: ImageData, tmp_path: Path
 ) -> None:
-    said = Said(activation="sigmoid", pooling="average-last", mean=(0.5,), std=(0.5,))
+    said = Said("sigmoid", "average-last", "inside", (0.5,), (0.5,))
     with pytest.raises(GateError, match=r"--activation relu, --pooling max.*correct the options"):
         import_weights(student, digits, said=said, out=tmp_path / "run")
     taken = import_weights(student, digits, said=Said(**{**vars(said), "accept_accuracy": True}), out=tmp_path / "run")
