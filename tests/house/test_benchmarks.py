@@ -45,8 +45,9 @@ def peers(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_table_has_a_row_for_each_format_and_says_how_it_came_about(digits_run: Run, digits: ImageData) -> None:
     arguments = ["benchmarks/tables.py", str(digits_run.folder), "--rounds", "2", "--calls", "5"]
-    title, _, _, _, *rows, _, conditions = run_script(*arguments)
+    title, _, _, _, *rows, _, beside, _, conditions = run_script(*arguments)
     assert title == "lenet5 on digits:"
+    assert "of float32's time" in beside
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert [row[0] for row in cells] == ["PyTorch", *(f"`{name}`" for name in EVERYWHERE)]
     expected = verify(exported_files(digits_run), open_run(digits_run), digits, 100, same_weights=True)

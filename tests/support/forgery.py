@@ -196,7 +196,7 @@ def _forge_folder(path: Path, target: Path, key: str, text: str | None) -> None:
 
 def _forge_c(path: Path, target: Path, key: str, text: str | None) -> None:
     shutil.copytree(path, target)
-    source = target / stated.SOURCE
+    (source,) = target.glob("*_metadata.c")
     entries = changed(stated.read_c(path), key, text)
     declared = declaration("metadata", np.frombuffer(json.dumps(entries).encode() + b"\0", np.uint8)).rstrip()
     source.write_bytes(stated.DECLARED.sub(declared.encode(), source.read_bytes()))
