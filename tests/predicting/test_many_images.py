@@ -224,11 +224,16 @@ def started(command: tuple[str | Path, ...], until: Path) -> subprocess.Popen[st
     return child
 
 
-def processes_of(group: int) -> list[str]:
-    """The command lines of the processes of a group that live."""
-    found = subprocess.run(["ps", "-wweo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in found.splitlines()]
-    return [row[2] for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
+def processes_of(group: int, seconds: float = 60.0) -> list[str]:
+    """The command lines of the processes of a group that live, once they had so long to end."""
+    end = time.monotonic() + seconds
+    while True:
+        found = subprocess.run(["ps", "-wweo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+        rows = [line.split(None, 2) for line in found.splitlines()]
+        left = [row[2] for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.05)
 
 
 def test_kill_and_resume_give_the_same_bytes(model: Path, images: Path, cli: CommandLine) -> None:
@@ -241,9 +246,6 @@ def test_kill_and_resume_give_the_same_bytes(model: Path, images: Path, cli: Com
         child = started((*PROGRAM, *options, "killed/a.jsonl", "--resume"), Path(f"killed/a-{number:05}.jsonl"))
         child.kill()
         child.communicate()
-        end = time.monotonic() + 60
-        while processes_of(child.pid) and time.monotonic() < end:
-            time.sleep(0.05)
         assert processes_of(child.pid) == []
     assert cli("predict", *options, "killed/a.jsonl", "--resume").exit_code == 1
     assert shards(Path("killed"), "") == shards(Path("whole"), "")
