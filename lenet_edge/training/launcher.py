@@ -2,6 +2,8 @@
 
 import os
 
+SPINS = "5000"
+
 
 def processes() -> int:
     """How many processes have been started to train together; 1 without a launcher."""
@@ -16,7 +18,10 @@ def follows() -> bool:
 def let_threads_sleep() -> None:
     """Let torch's threads sleep while they wait for one another, where the user has said nothing else.
 
-    By default they spin. Where another program has one of two cores, that made training 5 to 30 times as slow.
-    OpenMP reads the variable when torch is imported.
+    By default they spin. Where another program has one of two cores, that made training 5 to 30 times as slow. A spin of
+    some ten microseconds first costs little there, and spares most waits the sleep: docs/training.md has the figures.
+    OpenMP (GNU's, of which the second variable is) reads them when torch is imported.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)

@@ -14,3 +14,4 @@ def test_threads_sleep_unless_the_user_says_otherwise(
     monkeypatch.setattr(os, "environ", said)
     let_threads_sleep()
     assert os.environ["OMP_WAIT_POLICY"] == expected
+    assert ("GOMP_SPINCOUNT" in os.environ) == (expected == "PASSIVE")
