@@ -175,7 +175,6 @@ def evaluate(
     the most confident `mistakes`. `corrupted`: so many test images are also spoilt in the 15 kinds of MNIST-C, for
     `corruptions`. `trust`: as in `verify`.
     """
-    from lenet_edge.evaluation.evaluation import evaluate as evaluated
     from lenet_edge.evaluation.subjects import file_subject, is_file, run_subject
 
     data_name = None if dataset is None else str(dataset)
@@ -183,15 +182,7 @@ def evaluate(
         subject = file_subject(Path(model), data_name, _path(data_dir), trust)
     else:
         subject = run_subject(_opened(model, data_dir), data_name)
-    return evaluated(
-        subject.model,
-        subject.spec,
-        subject.data,
-        name=subject.name,
-        format_name=subject.format,
-        mistakes=mistakes,
-        corrupted=corrupted,
-    )
+    return subject.evaluate(mistakes, corrupted)
 
 
 def benchmark(

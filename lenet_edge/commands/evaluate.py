@@ -68,7 +68,6 @@ def run(
     if per_kind is not None and not corruptions:
         raise typer.BadParameter("--per-kind goes with --corruptions")
     from lenet_edge.data.own_images import read_by
-    from lenet_edge.evaluation.evaluation import evaluate
     from lenet_edge.evaluation.robustness import PER_KIND
     from lenet_edge.evaluation.subjects import file_subject, is_file, run_subject
     from lenet_edge.runs.finding import find_run
@@ -80,15 +79,7 @@ def run(
             subject = file_subject(model, dataset, data_dir, trust)
         else:
             subject = run_subject(find_run(model, data_dir=data_dir), dataset)
-    result = evaluate(
-        subject.model,
-        subject.spec,
-        subject.data,
-        name=subject.name,
-        format_name=subject.format,
-        mistakes=mistakes,
-        corrupted=(per_kind or PER_KIND) if corruptions else None,
-    )
+    result = subject.evaluate(mistakes, (per_kind or PER_KIND) if corruptions else None)
     if as_json:
         console.print_json(result)
     else:

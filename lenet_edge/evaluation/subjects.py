@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lenet_edge.data.datasets import DATASETS, load_dataset, load_for
 from lenet_edge.data.image_data import ImageData
-from lenet_edge.evaluation.evaluation import open_model
+from lenet_edge.evaluation.evaluation import Evaluation, evaluate, open_model
 from lenet_edge.evaluation.foreign_accuracy import FORMAT as FOREIGN
 from lenet_edge.runs.exported import PYTORCH, run_of
 from lenet_edge.runs.opened import OpenedRun
@@ -32,6 +32,13 @@ class Subject:
     model: LoadedModel
     spec: ModelSpec
     data: ImageData
+
+    def evaluate(self, mistakes: int, corrupted: int | None) -> Evaluation:
+        """Run it on its test images and score it, as `evaluation.evaluate` does, and raise what that raises."""
+        return evaluate(
+            self.model, self.spec, self.data, name=self.name, format_name=self.format, mistakes=mistakes,
+            corrupted=corrupted,
+        )  # fmt: skip
 
 
 def run_subject(opened: OpenedRun, dataset: str | None = None) -> Subject:

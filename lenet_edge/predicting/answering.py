@@ -66,11 +66,8 @@ def lines_of(
     names: Sequence[str], asked: Asked, classifier: AnyClassifier, folder: Path = Path()
 ) -> Iterator[str | ImageError]:
     """What is written of each file, or why it cannot be read."""
-    form, paths, policies = (
-        FORMATS[asked.format],
-        map(folder.joinpath, names),
-        (asked.invert, asked.fit, asked.coverage),
-    )
+    form, policies = FORMATS[asked.format], (asked.invert, asked.fit, asked.coverage)
+    paths = map(folder.joinpath, names)
     if asked.split:
         for name, (_, digits) in zip(names, split_files(paths, classifier, len(names), *policies), strict=True):
             if isinstance(digits, ImageError):

@@ -2,7 +2,8 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lenet_edge_runtime.errors import ImageError
-from lenet_edge_runtime.fitting import FitPolicy, Fitted, Invert, fit_image
+from lenet_edge_runtime.fitting import FitPolicy, Invert, fit_image
 from lenet_edge_runtime.images import SUFFIXES, read_image
 from lenet_edge_runtime.predictions import Located, Prediction, name_answers, name_parts
 from lenet_edge_runtime.spec import ModelSpec
@@ -20,7 +21,8 @@ from lenet_edge_runtime.splitting import split_image
 
 Answer = tuple[Path, Prediction | ImageError]
 Digits = tuple[Path, list[Located] | ImageError]
-Made = TypeVar("Made")
+Part = TypeVar("Part")  # of a picture: the whole, or a digit
+Named = TypeVar("Named", bound=Prediction)
 
 
 class AnyClassifier(Protocol):
@@ -60,13 +62,11 @@ def classify_files(
     coverage: float | None = None,
 ) -> Iterator[Answer]:
     """Classify image files in their order, `batch` of them a call; a file that cannot be read is answered by why."""
-    remaining = iter(paths)
-    while chunk := list(islice(remaining, batch)):
-        fitted = [_made(fit_image, path, classifier.spec, invert, fit) for path in chunk]
-        readable = [item for item in fitted if isinstance(item, Fitted)]
-        predictions = iter(name_answers(readable, classifier.spec, classifier.logits, coverage))
-        for path, item in zip(chunk, fitted, strict=True):
-            yield path, item if isinstance(item, ImageError) else next(predictions)
+    spec = classifier.spec
+    named = partial(name_answers, spec=spec, logits=classifier.logits, coverage=coverage)
+    answers = _in_batches(paths, batch, spec.channels, lambda image: [fit_image(image, spec, invert, fit)], named)
+    for path, found in answers:
+        yield path, found if isinstance(found, ImageError) else found[0]
 
 
 def split_files(
@@ -78,28 +78,35 @@ def split_files(
     coverage: float | None = None,
 ) -> Iterator[Digits]:
     """The digits of pictures in their order, those of `batch` pictures a call; else as `classify_files`."""
+    spec = classifier.spec
+    cut = partial(split_image, spec=spec, invert=invert, fit=fit)
+    named = partial(name_parts, spec=spec, logits=classifier.logits, coverage=coverage)
+    yield from _in_batches(paths, batch, spec.channels, cut, named)
+
+
+def _in_batches(
+    paths: Iterable[Path],
+    batch: int,
+    channels: int,
+    made: Callable[[Image.Image], Sequence[Part]],
+    named: Callable[[Sequence[Part]], Sequence[Named]],
+) -> Iterator[tuple[Path, list[Named] | ImageError]]:
+    """What is named of each picture's parts, those of `batch` pictures in one call of `named`."""
     remaining = iter(paths)
     while chunk := list(islice(remaining, batch)):
-        cut = [_made(split_image, path, classifier.spec, invert, fit) for path in chunk]
-        pieces = [piece for item in cut if not isinstance(item, ImageError) for piece in item]
-        answers = iter(name_parts(pieces, classifier.spec, classifier.logits, coverage))
-        for path, item in zip(chunk, cut, strict=True):
+        pictures = [_parts(path, channels, made) for path in chunk]
+        answers = iter(named([part for item in pictures if not isinstance(item, ImageError) for part in item]))
+        for path, item in zip(chunk, pictures, strict=True):
             yield path, item if isinstance(item, ImageError) else list(islice(answers, len(item)))
 
 
-def _made(
-    make: Callable[[Image.Image, ModelSpec, Invert, FitPolicy], Made],
-    path: Path,
-    spec: ModelSpec,
-    invert: Invert,
-    fit: FitPolicy,
-) -> Made | ImageError:
+def _parts(path: Path, channels: int, made: Callable[[Image.Image], Sequence[Part]]) -> Sequence[Part] | ImageError:
     try:
-        image = read_image(path, spec.channels)
+        image = read_image(path, channels)
     except ImageError as error:
         return error
     try:
-        return make(image, spec, invert, fit)
+        return made(image)
     except ImageError as error:  # which does not know the file
         return ImageError(f"{path}: {error}")
 

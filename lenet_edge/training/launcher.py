@@ -2,7 +2,7 @@
 
 import os
 
-SPINS = "5000"
+SPINS = "5000"  # of 0, 5,000 and 50,000 the one that is fast on idle cores and costs busy ones little
 
 
 def processes() -> int:
@@ -18,8 +18,8 @@ def follows() -> bool:
 def let_threads_sleep() -> None:
     """Let torch's threads sleep while they wait for one another, where the user has said nothing else.
 
-    By default they spin. Where another program has one of two cores, that made training 5 to 30 times as slow. A spin
-    of some ten microseconds first costs little there, and spares most waits the sleep: docs/training.md has figures.
+    By default they spin. Where another program has one of two cores, that made training 5 to 30 times as slow. A
+    short spin first costs little there, and spares most waits the sleep: docs/training.md has figures.
     OpenMP (GNU's, of which the second variable is) reads them when torch is imported.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
