@@ -15,6 +15,7 @@ from lenet_edge.tracking.mlflow import Mlflow
 from lenet_edge.training.training import complete, start_run
 from lenet_edge.training.watcher import TrainingStopped, Watcher, Watchers
 from lenet_edge_runtime.errors import TrackingError
+from stopping import StopAfter
 
 mlflow = pytest.importorskip("mlflow", reason="mlflow (pip install mlflow: 850 MB) is not installed")
 pytest.importorskip("sqlalchemy", reason="the whole of mlflow is not installed")
@@ -67,18 +68,9 @@ def test_a_run_and_its_exports_are_one_run_there(cli: CommandLine, uri: str) -> 
 
 
 def test_a_stopped_training_goes_on_as_the_same_run(cli: CommandLine, digits: ImageData, uri: str) -> None:
-    class Stopping(Watcher):
-        stopped: int | None = None
-
-        def epoch_done(self, *_: object) -> None:
-            self.stopped = 2
-
-        def stop_signal(self) -> int | None:
-            return self.stopped
-
     run = start_run(find_recipe("lenet5-classic"), digits, Path("run"), device="cpu", threads=1, epochs=3)
     with pytest.raises(TrainingStopped), Mlflow(run, uri) as tracker:
-        complete(run, digits, Watchers(Stopping(), [tracker]), resume=False)
+        complete(run, digits, Watchers(StopAfter(1), [tracker]), resume=False)
     (there,) = stored(uri)
     assert there.info.status == "KILLED"
     assert cli("train", "--resume", "--out", "run", "--mlflow", uri).exit_code == 0

@@ -18,8 +18,9 @@ from lenet_edge.runs.reference import run_model
 from lenet_edge.runs.run import Run
 from lenet_edge.tracking.confusion import as_pixels, draw_confusion
 from lenet_edge.training.training import complete, start_run
-from lenet_edge.training.watcher import TrainingStopped, Watcher
+from lenet_edge.training.watcher import TrainingStopped
 from lenet_edge_exporters import manifest
+from stopping import StopAfter
 
 pytest.importorskip("tensorboard", reason="tensorboard (extra `tensorboard`) is not installed")
 SHORT = ("--dataset", "digits", "--epochs", "2", "--device", "cpu", "--threads", "1")
@@ -81,18 +82,9 @@ def test_what_is_read_is_what_the_run_says(run: Run, digits: ImageData, cli: Com
 
 
 def test_a_resumed_training_has_each_epoch_once(cli: CommandLine, digits: ImageData) -> None:
-    class Stopping(Watcher):
-        stopped: int | None = None
-
-        def epoch_done(self, *_: object) -> None:
-            self.stopped = 2
-
-        def stop_signal(self) -> int | None:
-            return self.stopped
-
     run = start_run(find_recipe("lenet5-classic"), digits, Path("run"), device="cpu", threads=1, epochs=3)
     with pytest.raises(TrainingStopped):
-        complete(run, digits, Stopping(), resume=False)
+        complete(run, digits, StopAfter(1), resume=False)
     assert cli("train", "--resume", "--out", "run", "--tensorboard").exit_code == 0
     assert figures(read(run), "accuracy/validation") == columns(read_history(run), "val_accuracy")
 

@@ -1,7 +1,6 @@
 """Fake quantization: it computes what the int8 file computes, passes gradients, and makes runs like any other."""
 
 import json
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,11 +25,12 @@ from lenet_edge.training.fine_tuning import find_source, start_fine_tuning
 from lenet_edge.training.quantization_aware import FakeQuantized, fake_quantize, fold_batch_norm, weight_steps
 from lenet_edge.training.trainer import logits_of
 from lenet_edge.training.training import train
-from lenet_edge.training.watcher import Progress, TrainingStopped, Watcher
+from lenet_edge.training.watcher import TrainingStopped, Watcher
 from lenet_edge_exporters import ExportJob, int8
 from lenet_edge_exporters.onnx import load
 from lenet_edge_runtime.errors import RunError, TrainingError
 from lenet_edge_runtime.sessions import sha256_of
+from stopping import StopAfter
 from trained_runs import exported, small_digits
 
 EPOCHS = 2
@@ -231,22 +231,11 @@ def test_same_seed_gives_same_bytes_and_the_source_stays(digits_run: Run, digits
 
 
 def test_resuming_is_bit_exact(digits_run: Run, digits: ImageData, tmp_path: Path) -> None:
-    class Stop(Watcher):
-        """Asks to stop in the second epoch."""
-
-        at = 0
-
-        def progress(self, now: Progress) -> None:
-            self.at = now.epoch
-
-        def stop_signal(self) -> int | None:
-            return signal.SIGTERM if self.at > 1 else None
-
     data = small_digits(digits, 600)
     straight, stopped = (started(digits_run, data, tmp_path / name, batch_size=64) for name in ("straight", "stopped"))
     train(straight, data, Watcher(), resume=True)
     with pytest.raises(TrainingStopped, match="1 of 2 epochs are kept"):
-        train(stopped, data, Stop(), resume=True)
+        train(stopped, data, StopAfter(1), resume=True)
     train(stopped, data, Watcher(), resume=True)
     assert stopped.weights_path.read_bytes() == straight.weights_path.read_bytes()
     assert stopped.read().quantization == straight.read().quantization

@@ -19,8 +19,9 @@ from lenet_edge.runs.run import Run
 from lenet_edge.training.optimization import epochs_for, learning_rate_at
 from lenet_edge.training.trainer import Trainer
 from lenet_edge.training.training import resolve_device, start_record, train
-from lenet_edge.training.watcher import Progress, TrainingStopped, Watcher
+from lenet_edge.training.watcher import TrainingStopped, Watcher
 from lenet_edge_runtime.errors import RunError, TrainingError
+from stopping import StopAfter
 from trained_runs import small_digits
 
 EPOCHS = 3
@@ -38,19 +39,6 @@ def new_run(folder: Path, data: ImageData, recipe: str = "lenet5", seed: int = 0
     chosen = replace(RECIPES[recipe], **{"batch_size": 64, **changes})
     run.write(start_record(chosen, data, seed=seed, device="cpu", threads=1, epochs=EPOCHS))
     return run
-
-
-class StopAfter(Watcher):
-    """Asks to stop in the middle of the epoch after `epochs`."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs, self.at = epochs, 0
-
-    def progress(self, now: Progress) -> None:
-        self.at = now.epoch
-
-    def stop_signal(self) -> int | None:
-        return signal.SIGTERM if self.at > self.epochs else None
 
 
 def test_a_trained_run_is_whole(digits_run: Run) -> None:
