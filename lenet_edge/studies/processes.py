@@ -76,11 +76,17 @@ class _Pool:
         return executor
 
     def end(self) -> None:
-        """Stop what still trains; raise KeyboardInterrupt where a signal comes before that has stopped."""
+        """Stop what still trains; raise KeyboardInterrupt where a signal comes before that has stopped.
+
+        Waits for the processes and not for the executors' threads: until Python 3.13, a `Thread.join` that a signal
+        interrupts takes the thread for ended, and Python then ends while that thread is giving back semaphores.
+        """
         self._holder.close()
+        for executor in self._executors:
+            executor.shutdown(wait=False, cancel_futures=True)
         try:
-            for executor in self._executors:
-                executor.shutdown(cancel_futures=True)
+            while children := multiprocessing.active_children():
+                connection.wait([child.sentinel for child in children])
         except KeyboardInterrupt:
             for child in multiprocessing.active_children():
                 child.kill()

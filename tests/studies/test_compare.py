@@ -231,6 +231,7 @@ def test_a_second_signal_kills_what_does_not_stop(cli: CommandLine) -> None:
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr.strip().splitlines()[-1]) == (130, "lenet-edge: error: interrupted")
+    assert "resource_tracker" not in stderr
     assert not _locked(checkpoint.parent)
     assert checkpoint.is_file()
 
