@@ -34,6 +34,7 @@ class Said:
     std: tuple[float, ...] | None = None
     check: bool = True
     accept_accuracy: bool = False
+    calibrate: bool = False  # fold a temperature into the net that is taken
 
     @property
     def of_the_net(self) -> tuple[object, ...]:

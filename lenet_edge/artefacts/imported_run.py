@@ -1,18 +1,26 @@
-"""The run that a network from elsewhere becomes: its weights and its record, as if it had been trained here."""
+"""The run that a network from elsewhere becomes: its weights and its record, as if it had been trained here.
+
+Its weights stay as they are, unless its user asks for calibrated probabilities.
+"""
 
 from pathlib import Path
 from typing import Any
 
+from lenet_edge import console
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.models import Network
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.record import RunRecord, now
 from lenet_edge.runs.run import Run, create_run
+from lenet_edge.training.confidence import calibrate
+from lenet_edge_exporters.pixels import torch_model
+from lenet_edge_runtime.errors import WeightsError
 from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.spec import ModelSpec
 
 PACKAGES = ("lenet-edge", "torch")  # that read the network
+SEED = 0  # of the split into training and validation images
 
 
 def write_imported(
@@ -22,10 +30,18 @@ def write_imported(
     spec: ModelSpec,
     metrics: dict[str, Any],
     *,
+    calibrated: bool = False,
     packages: tuple[str, ...] = PACKAGES,
     out: Path | None = None,
 ) -> Run:
-    """Write the run to the folder `out`, or to one under runs/; `metrics` has the number of parameters at least."""
+    """Write the run to the folder `out`, or to one under runs/; `metrics` has the number of parameters at least.
+
+    With `calibrated` the temperature that the validation images ask for is folded into `net`, and its threshold and
+    quantiles into the spec; raises WeightsError where no layer of it can take the temperature.
+    """
+    if calibrated:
+        temperature, spec = _calibrated(net, spec, data)
+        metrics = {**metrics, "temperature": round(temperature, 4)}
     record = RunRecord(
         status="imported",
         created=now(),
@@ -33,7 +49,7 @@ def write_imported(
         dataset=data.name,
         data_md5s=dict(data.md5s),
         spec=spec,
-        seed=0,
+        seed=SEED,
         threads=1,
         device="cpu",
         versions=installed_versions(packages),
@@ -44,3 +60,21 @@ def write_imported(
         run.remember_data(data)
         run.write_listed(record)
     return run
+
+
+def _calibrated(net: Network, spec: ModelSpec, data: ImageData) -> tuple[float, ModelSpec]:
+    """The temperature that is in `net` now, and the spec with its threshold; says what they do on validation images."""
+    _, held_out = data.split(SEED)
+    pixels, labels = data.train_pixels[held_out], data.train_labels[held_out]
+    before = torch_model(net, spec).logits(pixels)
+    temperature, described = calibrate(net, spec, before, labels)
+    if temperature is None:
+        raise WeightsError(
+            "--calibrate: no layer of this network gives its logits, so that there is none to take the temperature: "
+            "let it end in a dense layer or a convolution, or leave --calibrate out"
+        )
+    console.say(
+        f"the logits are divided by the temperature {temperature:.3f}, found on {len(labels):,} validation images and "
+        f"folded into the weights"
+    )
+    return temperature, described

@@ -45,8 +45,8 @@ def import_weights(
 ) -> Imported:
     """Make a run of weights that were trained elsewhere; `recipe` names the layers, `said` what is known of the net.
 
-    Raises WeightsError for weights that do not fit, UnclearWeightsError where several nets fit alike, and GateError
-    where the best of them recognises far less than such nets do.
+    Raises WeightsError for weights that do not fit or that no temperature can be folded into, UnclearWeightsError where
+    several nets fit alike, and GateError where the best of them recognises far less than such nets do.
     """
     said = said or Said()
     file = read_tensors(path)
@@ -56,7 +56,8 @@ def import_weights(
     variant, finding = _settle(path, chains, data, recipe, said)
     if len(chains) > 1:
         console.say(f"of the tables in the file ({', '.join(map(repr, chains))}) {variant.key!r} is taken")
-    return Imported(_write(variant, chains, data, recipe, finding, out), variant, finding)
+    run = _write(variant, chains, data, recipe, finding, said.calibrate, out)
+    return Imported(run, variant, finding)
 
 
 def least_accuracy(data: ImageData) -> float:
@@ -198,14 +199,20 @@ def _recipe_of(variant: Variant, data: ImageData, recipe: Recipe | None) -> Reci
 
 
 def _write(
-    variant: Variant, chains: Chains, data: ImageData, recipe: Recipe | None, finding: Finding | None, out: Path | None
+    variant: Variant,
+    chains: Chains,
+    data: ImageData,
+    recipe: Recipe | None,
+    finding: Finding | None,
+    calibrated: bool,
+    out: Path | None,
 ) -> Run:
     found = _recipe_of(variant, data, recipe)
     net = _in_our_words(build(variant, chains[variant.key]), found)
     norm = variant.normalisation
     spec = replace(spec_for(found, data), mean=norm.mean, std=norm.std)
     metrics = {"parameters": deployed_parameters(net), "import": _as_metric(variant, finding)}
-    return write_imported(net, found, data, spec, metrics, out=out)
+    return write_imported(net, found, data, spec, metrics, calibrated=calibrated, out=out)
 
 
 def _in_our_words(net: Network, recipe: Recipe) -> Network:

@@ -233,6 +233,8 @@ def _training(record: RunRecord) -> list[str]:
             f"- Seed {record.seed}, on {markdown_text(record.device)} with {record.threads} thread(s)",
             f"- Accuracy on the held-out validation images: {percent(record.metrics['val_accuracy'])}",
         ]
+    if "temperature" in record.metrics:
+        lines += [_temperature(record)]
     exported = installed_versions(("lenet-edge", "torch", "onnx", "onnxscript", "onnxruntime"))
     return [
         *lines,
@@ -241,15 +243,34 @@ def _training(record: RunRecord) -> list[str]:
     ]
 
 
+def _temperature(record: RunRecord) -> str:
+    held_out = "validation images of these data"
+    whose = (
+        f"{held_out}, which whoever trained the weights may have trained on"
+        if record.status == "imported"
+        else held_out
+    )
+    return (
+        f"- Probabilities: the logits are divided by the temperature {record.metrics['temperature']} in the weights "
+        f"themselves (Guo et al. 2017); it and the threshold of none of these were found on {whose}"
+    )
+
+
 def _listed(versions: dict[str, str]) -> str:
     return ", ".join(markdown_text(f"{name} {version}") for name, version in versions.items())
 
 
 def _limits(record: RunRecord, artifacts: Sequence[Artifact]) -> list[str]:
-    images = _card(artifacts[0])["images"]
+    images, labels = _card(artifacts[0])["images"], len(record.spec.labels)
+    confidence = (
+        f"- Every image gets one of the {labels} labels, also one that shows none of them; that the probabilities are "
+        f"frequencies was not measured."
+        if record.spec.threshold is None
+        else f"- Every image gets one of the {labels} labels. Whether it shows any of them is answered beside it "
+        f"(`known`), and not for certain. The probabilities are meant for images like those named above."
+    )
     lines = [
-        f"- Every image gets one of the {len(record.spec.labels)} labels, also one that shows none of them; that the "
-        "probabilities are frequencies was not measured.",
+        confidence,
         "- The accuracy is that on the test set named above. Images from elsewhere were not measured.",
         f"- {images:,} images cannot show a drop below {smallest_provable_drop(images):.3f} percentage points, the "
         f"upper end that identical answers get.",

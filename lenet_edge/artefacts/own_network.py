@@ -27,11 +27,13 @@ def run_of(
     *,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    calibrated: bool = False,
     out: Path | None = None,
 ) -> Run:
     """Make a run of a named program's network; without `weights` those that the program itself loads.
 
-    Raises WeightsError for weights that are not the network's, and for a mean and std that do not fit the data.
+    `calibrated`: as in `write_imported`. Raises WeightsError for weights that are not the network's, for a mean and std
+    that do not fit the data, and for a network that cannot be calibrated.
     """
     fitted = fitted_to(recipe, data)
     net = build_model(fitted.model)
@@ -45,7 +47,8 @@ def run_of(
             raise ValueError(f"the images have {wanted} channel(s), and mean and std {spec.channels} numbers")
     except ValueError as error:
         raise WeightsError(f"{error}; give --mean and --std once a channel, as the network was trained") from None
-    return write_imported(net, fitted, data, spec, {"parameters": deployed_parameters(net)}, out=out)
+    metrics = {"parameters": deployed_parameters(net)}
+    return write_imported(net, fitted, data, spec, metrics, calibrated=calibrated, out=out)
 
 
 def load_weights(path: Path, net: nn.Module) -> None:

@@ -8,45 +8,48 @@ import typer
 
 from lenet_edge import console
 from lenet_edge.commands.export_options import (
-    AcceptAccuracyOption,
-    ActivationOption,
     CalibrationDrawsOption,
     CalibrationImagesOption,
     CalibrationMethodOption,
     CalibrationSeedOption,
     CdnOption,
-    CheckOption,
     EngineOption,
     FormatsOption,
     InputOption,
     Int8LayersOption,
     Int8Option,
-    ModelOption,
     NameOption,
     OpsetOption,
     OutOption,
-    PaddingOption,
-    PoolingOption,
     RunArgument,
     SbomOption,
     TfliteLogitsOption,
     WebOption,
+    check_name,
+    check_web_options,
+    chosen_formats,
+    int8_plan,
+)
+from lenet_edge.commands.export_sources import foreign_run, own_run, run_to_export
+from lenet_edge.commands.export_tables import print_report
+from lenet_edge.commands.import_options import (
+    AcceptAccuracyOption,
+    ActivationOption,
+    CalibrateOption,
+    CheckOption,
+    ModelOption,
+    PaddingOption,
+    PoolingOption,
     WeightsDatasetOption,
     WeightsMeanOption,
     WeightsOption,
     WeightsStdOption,
     check_foreign_options,
-    check_name,
     check_own_options,
-    check_web_options,
-    chosen_formats,
-    int8_plan,
     is_foreign,
     scaled,
     weights_said,
 )
-from lenet_edge.commands.export_sources import foreign_run, own_run, run_to_export
-from lenet_edge.commands.export_tables import print_report
 from lenet_edge.commands.verify import why_it_failed
 from lenet_edge.options import (
     DataDirOption,
@@ -100,6 +103,7 @@ def run(
     padding: PaddingOption = None,
     check: CheckOption = True,
     accept_accuracy: AcceptAccuracyOption = False,
+    calibrate: CalibrateOption = False,
     web: WebOption = None,
     engine: EngineOption = None,
     cdn: CdnOption = None,
@@ -137,9 +141,11 @@ def run(
         source = partial(foreign_run, run, dataset, data_dir, labels, mean, std, accept_accuracy)
     elif net and (dataset or weights):
         check_own_options(run, model, dataset, mean, std)
-        source = partial(own_run, net, weights, dataset, data_dir, mean, std)
+        source = partial(own_run, net, weights, dataset, data_dir, mean, std, calibrate)
     else:
-        said = weights_said(run, model, dataset, mean, std, activation, pooling, padding, check, accept_accuracy)
+        said = weights_said(
+            run, model, dataset, mean, std, activation, pooling, padding, check, accept_accuracy, calibrate
+        )
         source = partial(run_to_export, run, said, model, dataset, data_dir)
     from lenet_edge.artefacts.exporting import export_run
 

@@ -31,6 +31,7 @@ def own_run(
     data_dir: Path | None,
     mean: list[float] | None,
     std: list[float] | None,
+    calibrate: bool,
 ) -> Any:
     """The run that a program's network becomes, with these weights or those that it has."""
     from lenet_edge.artefacts.own_network import run_of
@@ -39,7 +40,7 @@ def own_run(
 
     data = load_dataset(dataset, data_dir)
     means, deviations = (tuple(values) if values else None for values in (mean, std))
-    found = run_of(own_recipe(program), data, weights, mean=means, std=deviations)
+    found = run_of(own_recipe(program), data, weights, mean=means, std=deviations, calibrated=calibrate)
     console.say(f"the network is now a run: {found.folder}; commands that need its program want --net again")
     return open_run(found, data_dir)
 

@@ -10,14 +10,16 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
+from lenet_edge.networks.models import Network
 from lenet_edge_runtime.answers import log_sum_exp, softmax
 from lenet_edge_runtime.spec import ModelSpec
 
 REFUSED = 0.01  # the share of validation images that the threshold refuses
 COVERAGES = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 STEEPEST = 20.0  # times the logits are stretched or shrunk at most
+LAYERS = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)  # whose weights and biases scale what they give
 
 
 def find_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
@@ -38,19 +40,35 @@ def find_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> 
     return float(1 / (low * high) ** 0.5)
 
 
-def fold_temperature(net: nn.Module, temperature: float) -> bool:
-    """Divide the logits of `net` by `temperature`: the weights and the bias of its last layer, in place.
+def fold_temperature(net: Network, temperature: float) -> bool:
+    """Divide the logits of `net` by `temperature`: the weights and the bias of one layer, in place.
 
-    Returns False, with nothing changed, for a network that does not end in a dense layer.
+    That layer is found by trying, on images of noise, from the last one made to the first: a program's own network may
+    make its layers in another order than it runs them in. Returns False, with nothing changed, where there is none.
     """
-    last = [module for module in net.modules() if not any(True for _ in module.children())][-1]
-    if not isinstance(last, nn.Linear):
-        return False
-    with torch.no_grad():
-        for values in (last.weight, last.bias):
-            if values is not None:
+    before = _on_noise(net)
+    for layer in reversed([module for module in net.modules() if isinstance(module, LAYERS)]):
+        numbers = [values for values in (layer.weight, layer.bias) if values is not None]
+        kept = [values.detach().clone() for values in numbers]
+        with torch.no_grad():
+            for values in numbers:
                 values.div_(temperature)
-    return True
+            wanted = before / temperature
+            if torch.allclose(_on_noise(net), wanted, rtol=0, atol=1e-4 * float(wanted.abs().max())):
+                return True
+            for values, old in zip(numbers, kept, strict=True):
+                values.copy_(old)
+    return False
+
+
+def _on_noise(net: Network) -> Tensor:
+    """Logits of four images of noise, float32 [4, classes], in evaluation mode."""
+    config, device, was_training = net.config, next(net.parameters()).device, net.training
+    images = torch.randn(4, config.channels, config.size, config.size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        logits: Tensor = net.eval()(images.to(device))
+    net.train(was_training)
+    return logits
 
 
 def described_confidence(spec: ModelSpec, logits: NDArray[np.float32], labels: NDArray[np.int64]) -> ModelSpec:
@@ -71,13 +89,13 @@ def _quantile(surprise: NDArray[np.float64], level: float) -> float:
 
 
 def calibrate(
-    net: nn.Module, spec: ModelSpec, logits: NDArray[np.float32], labels: NDArray[np.int64]
-) -> tuple[float, ModelSpec]:
+    net: Network, spec: ModelSpec, logits: NDArray[np.float32], labels: NDArray[np.int64]
+) -> tuple[float | None, ModelSpec]:
     """Fold the temperature that these validation logits of `net` ask for into it; return it, and the new spec.
 
-    It is 1 where there is no layer to fold it into.
+    It is None, and the net as it was, where there is no layer to fold it into.
     """
     temperature = find_temperature(logits, labels)
     if not fold_temperature(net, temperature):
-        temperature = 1.0
+        return None, described_confidence(spec, logits, labels)
     return temperature, described_confidence(spec, (logits / temperature).astype(np.float32), labels)

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 
 from lenet_edge.data.image_data import ImageData
-from lenet_edge.networks.models import deployed_parameters
+from lenet_edge.networks.models import Network, deployed_parameters
 from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.history import Epoch, read_history, write_history
@@ -134,11 +134,12 @@ def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, 
         checkpoints.load_weights(run.weights_path, final)
     quantized = final if isinstance(final, FakeQuantized) else None
     answers = logits_of(final, trainer.spec, trainer.val_pixels).cpu().numpy()
-    temperature, spec = calibrate(final, trainer.spec, answers, trainer.val_labels.cpu().numpy())
-    checkpoints.save_weights(run.weights_path, quantized.net if quantized else final)
+    net = cast(Network, quantized.net if quantized else final)
+    temperature, spec = calibrate(net, trainer.spec, answers, trainer.val_labels.cpu().numpy())
+    checkpoints.save_weights(run.weights_path, net)
     title = f"{record.recipe.name} on {record.dataset}, seed {record.seed}"
     draw_curves(history, title, run.curves_path)
-    metrics = {**_metrics(trainer, history, data), "temperature": round(temperature, 4)}
+    metrics = {**_metrics(trainer, history, data), "temperature": round(temperature or 1.0, 4)}
     return run.finish(metrics, quantized.ranges() if quantized else (), spec)
 
 

@@ -1,6 +1,8 @@
 """Probabilities, thresholds and sets of labels: against definitions, SciPy's optimiser and scikit-learn."""
 
 import json
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +12,14 @@ from scipy import optimize
 from scipy.special import log_softmax, logsumexp
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
+from torch import nn
 
 from command_line import CommandLine
 from export_jobs import GREY_SPEC
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.calibration import BINS, measure_calibration
-from lenet_edge.networks.models import build_model
+from lenet_edge.networks.architectures import OwnNetConfig
+from lenet_edge.networks.models import Network, build_model
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge.runs.run import Run
 from lenet_edge.training.confidence import described_confidence, find_temperature, fold_temperature
@@ -63,6 +67,50 @@ def test_folding_divides_the_logits_of_every_net(name: str) -> None:
     before = net(images)
     fold_temperature(net, 0.5)
     torch.testing.assert_close(net(images), before * 2)
+
+
+class Tied(nn.Module):
+    """A dense layer that is run twice: no number of it scales the logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 64)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        hidden: torch.Tensor = self.layer(torch.tanh(self.layer(images.flatten(1))))
+        return hidden
+
+
+class OtherOrder(nn.Module):
+    """The layer that gives the logits is made first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output, self.first = nn.Linear(20, 10), nn.Linear(64, 20)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.output(torch.tanh(self.first(images.flatten(1))))
+        return logits
+
+
+def convolution_last() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.GELU(), nn.Conv2d(4, 10, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def norm_last() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
+
+
+@pytest.mark.parametrize(
+    ("make", "folds"), [(OtherOrder, True), (convolution_last, True), (norm_last, True), (Tied, False)]
+)
+def test_folding_finds_the_layer_that_gives_the_logits(make: Callable[[], nn.Module], folds: bool) -> None:
+    torch.manual_seed(0)
+    net = Network(OwnNetConfig("net.py:make", size=8), OrderedDict(own=make())).eval()
+    images = torch.randn(4, 1, 8, 8)
+    before = net(images)
+    assert fold_temperature(net, 2.5) is folds
+    torch.testing.assert_close(net(images), before / 2.5 if folds else before)
 
 
 def test_calibration_is_scikit_learns() -> None:
