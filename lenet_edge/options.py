@@ -112,6 +112,10 @@ SchedulerOption = Annotated[
         show_default=False,
     ),
 ]
+StrangersOption = Annotated[
+    bool,
+    typer.Option("--strangers", help="Also train on made images of none of the classes, so that they are refused."),
+]
 TensorBoardOption = Annotated[
     bool, typer.Option("--tensorboard", help="Also write figures and images for TensorBoard into the run's folder.")
 ]

@@ -9,13 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from lenet_edge import console
-from lenet_edge.networks.recipes import find_recipe
+from lenet_edge.networks.recipes import STRANGERS, find_recipe
 from lenet_edge.options import (
     DataDirOption,
     DatasetHelp,
     JsonOption,
     MlflowOption,
     SchedulerOption,
+    StrangersOption,
     TensorBoardOption,
     check_scheduler,
 )
@@ -23,6 +24,13 @@ from lenet_edge.training import launcher
 from lenet_edge_runtime.extras import require
 
 NAME = "compare"
+COLUMNS = {
+    "train_accuracy": "train accuracy",
+    "val_accuracy": "validation",
+    "test_accuracy": "test accuracy",
+    "strangers_refused": "strangers refused",
+    "test_refused": "test images refused",
+}
 
 
 def run(
@@ -33,6 +41,7 @@ def run(
         int | None, typer.Option(min=1, help="Passes over the images; each recipe's own by default.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs trained at the same time; they share the threads.")] = 1,
+    strangers: StrangersOption = False,
     scheduler: SchedulerOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[
@@ -81,16 +90,17 @@ def run(
         return
     tracking = Tracking(tensorboard, mlflow)
     tracking.check()
-    chosen = [find_recipe(name) for name in dict.fromkeys(recipes)]
+    share = STRANGERS if strangers else None
+    chosen = [find_recipe(name).changed(strangers=share) for name in dict.fromkeys(recipes)]
     data = load_dataset(dataset, data_dir)
     source = Source(data, dataset, data_dir)
-    share = 1 if scheduler and threads is None else max(1, (threads or torch.get_num_threads()) // jobs)
+    cores = 1 if scheduler and threads is None else max(1, (threads or torch.get_num_threads()) // jobs)
     study = Study(out or STUDIES / data.name)
     with connected(scheduler) if scheduler else nullcontext() as cluster, study.locked():
         found = (cluster.device if cluster else device_here)(device)
         members = study.enrol(
             [
-                replace(start_record(recipe, data, seed=seed, device="cpu", threads=share, epochs=epochs), device=found)
+                replace(start_record(recipe, data, seed=seed, device="cpu", threads=cores, epochs=epochs), device=found)
                 for recipe in chosen
                 for seed in range(seeds)
             ],
@@ -117,13 +127,14 @@ def _print(document: dict[str, Any], as_json: bool) -> None:
 
 def _print_tables(document: dict[str, Any]) -> None:
     seeds = len(document["seeds"])
+    columns = {metric: title for metric, title in COLUMNS.items() if metric in document["recipes"][0]}
     console.print_table(
         f"{document['dataset']}, mean and standard deviation over {seeds} seed{'s' if seeds > 1 else ''}",
-        ["", "train accuracy", "validation", "test accuracy", "parameters", "epochs"],
+        ["", *columns.values(), "parameters", "epochs"],
         [
             [
                 row["recipe"],
-                *(_spread(row[metric]) for metric in ("train_accuracy", "val_accuracy", "test_accuracy")),
+                *(_spread(row[metric]) for metric in columns),
                 f"{row['parameters']:,}",
                 str(row["epochs"]),
             ]

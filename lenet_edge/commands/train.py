@@ -20,6 +20,7 @@ from lenet_edge.options import (
     NetOption,
     SizeOption,
     SkipUnreadableOption,
+    StrangersOption,
     TensorBoardOption,
     image_form,
     one_of,
@@ -64,10 +65,7 @@ def run(
         int | None,
         typer.Option(min=1, help="Stop after so many epochs without a better validation accuracy; keep the best."),
     ] = None,
-    strangers: Annotated[
-        bool,
-        typer.Option("--strangers", help="Also train on made images of none of the classes, so that they are refused."),
-    ] = False,
+    strangers: StrangersOption = False,
     qat: Annotated[
         bool,
         typer.Option("--qat", help="Fine-tune a finished run with fake quantization, for export --int8; a new run."),

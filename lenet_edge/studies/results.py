@@ -8,7 +8,7 @@ from typing import Any
 from lenet_edge.runs.record import RunRecord
 from lenet_edge.runs.run import Run
 from lenet_edge.studies.significance import Comparison, Sample, compare_all, smallest_significant
-from lenet_edge.studies.studies import METRICS, Member, Study
+from lenet_edge.studies.studies import Member, Study, metrics_of
 
 TESTED = ("train_accuracy", "test_accuracy")
 
@@ -28,6 +28,12 @@ class Results:
     @property
     def recipes(self) -> list[str]:
         return list(dict.fromkeys(member.recipe for member in self.members))
+
+    @property
+    def metrics(self) -> list[str]:
+        """What all of the runs measured."""
+        first, *others = (metrics_of(record.recipe) for record in self.records.values())
+        return [metric for metric in first if all(metric in other for other in others)]
 
     def of(self, recipe: str) -> list[RunRecord]:
         """The recipe's runs, by seed."""
@@ -57,7 +63,7 @@ def describe(study: Study, results: Results) -> dict[str, Any]:
     """What `compare --json` prints; accuracies and their deviations are fractions, differences percentage points."""
     first = next(iter(results.records.values()))
     seeds, pairs = len(results.members) // len(results.recipes), math.comb(len(results.recipes), 2)
-    samples = {metric: results.samples(metric) for metric in METRICS}
+    samples = {metric: results.samples(metric) for metric in results.metrics}
     return {
         "study": str(study.folder),
         "dataset": first.dataset,
@@ -78,7 +84,7 @@ def describe(study: Study, results: Results) -> dict[str, Any]:
         ],
         "smallest_significant_in_sd": smallest_significant(seeds, pairs),
         "remarks": _remarks(results),
-        "runs": [_run_row(member, record) for member, record in results.records.items()],
+        "runs": [_run_row(member, record, results.metrics) for member, record in results.records.items()],
         "files": [
             str(path) for path in (study.accuracy_path, study.curves_path, study.results_path, study.comparisons_path)
         ],
@@ -108,11 +114,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _run_row(member: Member, record: RunRecord) -> dict[str, Any]:
+def _run_row(member: Member, record: RunRecord, metrics: Sequence[str]) -> dict[str, Any]:
     return {
         "recipe": member.recipe,
         "seed": member.seed,
-        **{metric: record.metrics[metric] for metric in METRICS},
+        **{metric: record.metrics[metric] for metric in metrics},
         "epochs": record.metrics["epochs"],
         "seconds": record.metrics["seconds"],
         "device": record.device,

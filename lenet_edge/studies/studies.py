@@ -28,6 +28,7 @@ from lenet_edge_runtime.errors import RunError
 
 STUDIES = Path("studies")
 METRICS = ("train_accuracy", "val_accuracy", "test_accuracy")  # of a finished run, which a study compares
+REFUSED = ("strangers_refused", "test_refused")  # of one that was trained with strangers
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Study:
         for run, record in present:
             finished = record.status == "finished"
             if identity(record) == identity(wanted) and (finished or record.device == wanted.device):
-                if finished and any(metric not in record.metrics for metric in METRICS):
+                if finished and any(metric not in record.metrics for metric in metrics_of(record.recipe)):
                     raise RunError(f"{run.folder} is of an older version, which measured less; remove or move it")
                 return Member(wanted.recipe.name, wanted.seed, run, finished)
         run = self._new_run(f"{wanted.recipe.name}-{wanted.dataset}-seed{wanted.seed}")
@@ -111,6 +112,11 @@ class Study:
 def identity(record: RunRecord) -> tuple[Any, ...]:
     """What makes two trainings the same one, but for the last bits of sums."""
     return settings_of(record.recipe), record.data_md5s, record.seed, record.quantization
+
+
+def metrics_of(recipe: Recipe) -> tuple[str, ...]:
+    """What a finished run of this recipe measured, and a study shows; fractions all."""
+    return (*METRICS, *(REFUSED if recipe.strangers else ()))
 
 
 def settings_of(recipe: Recipe) -> Recipe:

@@ -21,6 +21,7 @@ from lenet_edge.training.curves import draw_curves
 from lenet_edge.training.distributed import ALONE, Team
 from lenet_edge.training.optimization import epochs_for
 from lenet_edge.training.quantization_aware import FakeQuantized
+from lenet_edge.training.refusal import refused_shares
 from lenet_edge.training.trainer import Assignment, Trainer, accuracy_of, logits_of
 from lenet_edge.training.watcher import TrainingStopped, Watcher
 from lenet_edge_runtime.errors import TrainingError
@@ -140,6 +141,8 @@ def train(run: Run, data: ImageData, watcher: Watcher, *, resume: bool = False, 
     title = f"{record.recipe.name} on {record.dataset}, seed {record.seed}"
     draw_curves(history, title, run.curves_path)
     metrics = {**_metrics(trainer, history, data), "temperature": round(temperature or 1.0, 4)}
+    if record.recipe.strangers:
+        metrics |= refused_shares(final, spec, data, trainer.device)
     return run.finish(metrics, quantized.ranges() if quantized else (), spec)
 
 

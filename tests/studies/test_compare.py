@@ -5,6 +5,7 @@ import errno
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import stats
+from scipy import special, stats
 
 from command_line import CommandLine
 from lenet_edge.data.image_data import ImageData
@@ -135,6 +136,28 @@ def test_damaged_run_is_named_and_trained_anew(
         ("lenet5-digits-seed1-2", False),
     ]
     assert f"left out: {run.record_path} is damaged" in capsys.readouterr().err
+
+
+def test_recipes_are_compared_with_strangers_and_by_what_they_refuse(cli: CommandLine, digits: ImageData) -> None:
+    without = compare(cli, "lenet5", "--seeds", "1")
+    assert "test_refused" not in without["recipes"][0]
+    document = compare(cli, "lenet5", "lenet5-classic", "--seeds", "2", "--strangers")
+    assert [row["reused"] for row in document["runs"]] == [False] * 4
+    refused: dict[str, list[float]] = {}
+    for row in document["runs"]:
+        opened = find_run(cli.folder / "studies" / "digits" / "runs" / row["run"])
+        scores = special.logsumexp(opened.model.logits(digits.test_pixels).astype(float), axis=1)
+        assert row["test_refused"] == pytest.approx((scores < opened.record.spec.threshold).mean(), abs=0.002)
+        refused.setdefault(row["recipe"], []).append(row["strangers_refused"])
+        assert opened.record.recipe.strangers == 0.25
+    for row in document["recipes"]:
+        values = refused[row["recipe"]]
+        assert all(0 <= value <= 1 for value in values)
+        expected = {"mean": pytest.approx(np.mean(values)), "sd": pytest.approx(np.std(values, ddof=1))}
+        assert row["strangers_refused"] == expected
+    table = cli("compare", "lenet5", "lenet5-classic", "--seeds", "2", "--strangers", *DIGITS)
+    assert "0 of 4 runs to train" in table.stderr
+    assert re.search(r"strangers refused +test images refused", table.stdout)
 
 
 def test_one_seed_is_not_tested(cli: CommandLine) -> None:
