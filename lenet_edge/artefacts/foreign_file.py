@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lenet_edge import console
 from lenet_edge.artefacts.import_candidates import Said, normalisations
-from lenet_edge.artefacts.imported_run import write_imported
+from lenet_edge.artefacts.imported_run import temperature_for, write_imported
 from lenet_edge.artefacts.importing import least_accuracy
 from lenet_edge.artefacts.variant_search import losses_of
 from lenet_edge.data.datasets import DATASETS, load_dataset
@@ -23,8 +23,8 @@ from lenet_edge.networks.recipes import foreign_recipe
 from lenet_edge.networks.variants import Normalisation
 from lenet_edge.runs.run import Run
 from lenet_edge_exporters import foreign_graph
+from lenet_edge_exporters.foreign_ending import divide_logits, put_in_order
 from lenet_edge_exporters.foreign_net import ForeignNet, input_of
-from lenet_edge_exporters.foreign_order import put_in_order
 from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime.errors import DataError, GateError, ModelFileError, UnclearWeightsError
 from lenet_edge_runtime.foreign_classifier import ForeignClassifier
@@ -44,12 +44,14 @@ def import_file(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     accept_accuracy: bool = False,
+    calibrated: bool = False,
     out: Path | None = None,
 ) -> Run:
     """Make a run of a file; without `mean` and `std` those are found with which it recognises most training images.
 
     `labels` are those of its outputs, in their order; without them those that it names itself, or else the data's. The
-    run's are the data's, in their order. Raises ModelFileError for a file that is no float classifier of these images,
+    run's are the data's, in their order. `calibrated`: its logits are divided by the temperature that the validation
+    images ask for. Raises ModelFileError for a file that is no float classifier of these images,
     UnclearWeightsError where several normalisations do as well, and GateError where the best recognises far fewer than
     such nets do.
     """
@@ -79,6 +81,10 @@ def import_file(
     theirs = ForeignClassifier(path, names, found_mean, found_std).logits(as_fed.train_pixels[order])
     _check_same(path, theirs[:, places], torch_model(net, spec).logits(data.train_pixels[order]))
     metrics = {"parameters": size, "import": {"checked_on": len(order), "train_accuracy": accuracy}}
+    if calibrated:
+        temperature, spec = temperature_for(net, spec, data)
+        net = _net_of(path, data, padding, places, temperature)
+        metrics["temperature"] = round(temperature, 4)
     return write_imported(net, foreign_recipe(path.name, net.config), data, spec, metrics, packages=PACKAGES, out=out)
 
 
@@ -107,25 +113,28 @@ def _labels(path: Path, given: Sequence[str] | None, data: ImageData) -> tuple[s
     return names
 
 
-def _net_of(path: Path, data: ImageData, padding: int, places: Sequence[int]) -> Network:
+def _net_of(path: Path, data: ImageData, padding: int, places: Sequence[int], temperature: float = 1.0) -> Network:
     """The file with its weights in one piece, also where they lie beside it; the guard has seen where."""
     content = onnx.load(path).SerializeToString()
-    if list(places) != sorted(places):
-        content = _reordered(path, content, places)
+    if list(places) != sorted(places) or temperature != 1.0:
+        content = _with_other_ending(path, content, places, temperature)
     channels, height = data.train_pixels.shape[1:3]
     net = build_model(OnnxNetConfig(len(content), channels, height + 2 * padding, len(data.labels)))
     _foreign(net).content = ForeignNet.of(content, len(data.labels)).content
     return net.eval()
 
 
-def _reordered(path: Path, content: bytes, places: Sequence[int]) -> bytes:
+def _with_other_ending(path: Path, content: bytes, places: Sequence[int], temperature: float) -> bytes:
     try:
         model = foreign_graph.as_logits(content, len(places))
-        put_in_order(model, places)
+        if list(places) != sorted(places):
+            put_in_order(model, places)
+        if temperature != 1.0:
+            divide_logits(model, temperature)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
-    reordered: bytes = model.SerializeToString()
-    return reordered
+    changed: bytes = model.SerializeToString()
+    return changed
 
 
 def _foreign(net: Network) -> ForeignNet:

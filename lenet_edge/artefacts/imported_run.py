@@ -6,6 +6,8 @@ Its weights stay as they are, unless its user asks for calibrated probabilities.
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lenet_edge import console
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.models import Network
@@ -13,7 +15,7 @@ from lenet_edge.networks.recipes import Recipe
 from lenet_edge.runs import checkpoints
 from lenet_edge.runs.record import RunRecord, now
 from lenet_edge.runs.run import Run, create_run
-from lenet_edge.training.confidence import calibrate
+from lenet_edge.training.confidence import described_confidence, find_temperature, fold_temperature
 from lenet_edge_exporters.pixels import torch_model
 from lenet_edge_runtime.errors import WeightsError
 from lenet_edge_runtime.host import installed_versions
@@ -40,8 +42,17 @@ def write_imported(
     quantiles into the spec; raises WeightsError where no layer of it can take the temperature.
     """
     if calibrated:
-        temperature, spec = _calibrated(net, spec, data)
+        temperature, spec = temperature_for(net, spec, data)
+        if not fold_temperature(net, temperature):
+            raise WeightsError(
+                "--calibrate: no layer of this network gives its logits, so that none can take the temperature: "
+                "let it end in a dense layer or a convolution, or leave --calibrate out"
+            )
         metrics = {**metrics, "temperature": round(temperature, 4)}
+    if "temperature" in metrics:
+        console.say(
+            f"the logits are divided by the temperature {metrics['temperature']}, which the validation images ask for"
+        )
     record = RunRecord(
         status="imported",
         created=now(),
@@ -62,19 +73,9 @@ def write_imported(
     return run
 
 
-def _calibrated(net: Network, spec: ModelSpec, data: ImageData) -> tuple[float, ModelSpec]:
-    """The temperature that is in `net` now, and the spec with its threshold; says what they do on validation images."""
+def temperature_for(net: Network, spec: ModelSpec, data: ImageData) -> tuple[float, ModelSpec]:
+    """The temperature that the validation images ask for, and the spec of `net` once it is folded in."""
     _, held_out = data.split(SEED)
-    pixels, labels = data.train_pixels[held_out], data.train_labels[held_out]
-    before = torch_model(net, spec).logits(pixels)
-    temperature, described = calibrate(net, spec, before, labels)
-    if temperature is None:
-        raise WeightsError(
-            "--calibrate: no layer of this network gives its logits, so that there is none to take the temperature: "
-            "let it end in a dense layer or a convolution, or leave --calibrate out"
-        )
-    console.say(
-        f"the logits are divided by the temperature {temperature:.3f}, found on {len(labels):,} validation images and "
-        f"folded into the weights"
-    )
-    return temperature, described
+    logits, labels = torch_model(net, spec).logits(data.train_pixels[held_out]), data.train_labels[held_out]
+    temperature = find_temperature(logits, labels)
+    return temperature, described_confidence(spec, (logits / temperature).astype(np.float32), labels)

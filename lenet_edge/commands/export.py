@@ -138,7 +138,7 @@ def run(
     if foreign:
         check_foreign_options(run, names, dataset, model or net or activation or pooling or padding or not check)
         mean, std = scaled(mean, std, scale)
-        source = partial(foreign_run, run, dataset, data_dir, labels, mean, std, accept_accuracy)
+        source = partial(foreign_run, run, dataset, data_dir, labels, mean, std, accept_accuracy, calibrate)
     elif net and (dataset or weights):
         check_own_options(run, model, dataset, mean, std)
         source = partial(own_run, net, weights, dataset, data_dir, mean, std, calibrate)

@@ -53,6 +53,7 @@ def foreign_run(
     mean: list[float] | None,
     std: list[float] | None,
     accept_accuracy: bool,
+    calibrate: bool,
 ) -> Any:
     """The run that another tool's ONNX file becomes."""
     from lenet_edge.artefacts.foreign_file import data_for, import_file
@@ -62,6 +63,8 @@ def foreign_run(
     means, deviations = (tuple(values) if values else None for values in (mean, std))
     names = read_labels(labels) if labels else None
     data = data_for(path, dataset, data_dir)
-    found = import_file(path, data, labels=names, mean=means, std=deviations, accept_accuracy=accept_accuracy)
+    found = import_file(
+        path, data, labels=names, mean=means, std=deviations, accept_accuracy=accept_accuracy, calibrated=calibrate
+    )
     console.say(f"the file is now a run: {found.folder}")
     return open_run(found, data_dir)

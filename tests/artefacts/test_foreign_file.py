@@ -22,6 +22,7 @@ from command_line import CommandLine
 from lenet_edge.artefacts.foreign_file import data_for, import_file
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.evaluation.foreign_accuracy import labels_in
+from lenet_edge.runs.finding import find_run
 from lenet_edge.runs.opened import open_run
 from lenet_edge_exporters import open_file
 from lenet_edge_runtime.errors import LenetEdgeError
@@ -219,6 +220,28 @@ def test_classes_in_another_order_are_put_in_the_datas(
     assert found.record.spec.labels == digits.labels
     original = np.array(ORDER)[answers(path, fed(digits.test_pixels[:200], form).numpy())]
     np.testing.assert_array_equal(found.model.logits(digits.test_pixels[:200]).argmax(1), original)
+
+
+def test_logits_are_calibrated_where_that_is_asked_for(
+    trained: dict[str, Tensor], cli: CommandLine, digits: ImageData
+) -> None:
+    form, path = FORMS["softmax"], cli.folder / "theirs.onnx"
+    theirs(trained | {name: 3 * trained[name] for name in ("output.weight", "output.bias")}, form, path)
+    given = ("export", path, "--dataset", "digits", *form.options, "--format", "onnx", "--int8")
+    for options in ((), ("--calibrate",)):
+        done = cli(*given, *options)
+        assert done.exit_code == 0, done.output
+    untouched, calibrated = (find_run(Path(f"runs/theirs-digits-imported-{number}")) for number in (1, 2))
+    assert untouched.record.spec.threshold is None
+    temperature, spec = calibrated.record.metrics["temperature"], calibrated.record.spec
+    assert temperature > 1.2
+    assert f"the logits are divided by the temperature {temperature}, which" in done.stderr
+    before, after = (opened.model.logits(digits.test_pixels) for opened in (untouched, calibrated))
+    np.testing.assert_allclose(after, before / temperature, rtol=1e-3, atol=1e-3)
+    for file in calibrated.run.export_folder.glob("*.onnx"):
+        _, model = open_file(file)
+        assert float(model.metadata["lenet_edge.threshold"]) == pytest.approx(spec.threshold)
+        assert np.abs(model.logits(digits.test_pixels) - after).mean() < 0.05 * np.abs(after).mean()
 
 
 @pytest.mark.parametrize("labels", [["0", "1", "2"], [*"0123456788"], [*"012345678x"]])

@@ -1,4 +1,4 @@
-"""The classes of another tool's graph in another order, against onnxruntime on the graph as it was."""
+"""The last layer of another tool's graph changed, against onnxruntime on the graph as it was."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from lenet_edge_exporters.foreign_ending import divide_logits, put_in_order
 from lenet_edge_exporters.foreign_graph import as_logits
-from lenet_edge_exporters.foreign_order import put_in_order
 from lenet_edge_runtime.errors import ModelFileError
 
 CLASSES = 5
@@ -85,9 +85,20 @@ def test_each_class_comes_out_at_its_new_place(name: str) -> None:
     np.testing.assert_allclose(answers(model), before[:, order], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ENDINGS)
+def test_logits_are_divided(name: str) -> None:
+    model = as_logits(graph_of(ENDINGS[name]()).SerializeToString(), CLASSES)
+    before = answers(model)
+    put_in_order(model, range(CLASSES))
+    divide_logits(model, 2.5)
+    np.testing.assert_allclose(answers(model), before / 2.5, rtol=1e-5, atol=1e-6)
+
+
 def test_other_endings_are_refused() -> None:
     model = graph_of(
         ([node("Flatten", "x", "row"), node("Gemm", "row w", "p"), node("Tanh", "p", "y")], {"w": (48, 5)})
     )
     with pytest.raises(ModelFileError, match="it ends in Tanh and no layer with weights: export the net"):
         put_in_order(model, [1, 0, 2, 3, 4])
+    with pytest.raises(ModelFileError, match="it ends in Tanh and no layer with weights"):
+        divide_logits(model, 2.0)
