@@ -94,6 +94,7 @@ def export(
     opset: int | None = None,
     input_type: InputType = "uint8",
     c_name: str | None = None,
+    packages: Sequence[str] = (),
     data_dir: StrPath | None = None,
 ) -> ExportReport:
     """Write a file of each format, compared with the PyTorch model, into `out` or the run's own export folder.
@@ -101,8 +102,9 @@ def export(
     `report.artifacts` has a row for each file: path, size, SHA-256, agreement, and what was measured on the test set. A
     file that may have lost more than `max_drop_pp` percentage points of accuracy is written as `*.rejected.*`, and
     `report.passed` is False. `int8` says how int8 is calibrated, `c_name` with what the names in a C folder begin
-    (lenet). Raises ValueError for an unknown format or a name that cannot be, and GateError for a file that does not
-    answer like the network at all.
+    (lenet), and `packages` in which shapes its folder is written, too (cmake, npm, ...: docs/packages.md). Raises
+    ValueError for an unknown format or package or a name that cannot be, and GateError for a file that does not answer
+    like the network at all.
     """
     from lenet_edge.artefacts.exporting import export_run
     from lenet_edge_exporters.export_job import DEFAULT_OPSET
@@ -119,6 +121,7 @@ def export(
             int8=int8,
             input_type=input_type,
             c_name=c_name,
+            packages=packages,
         )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lenet_edge_exporters import atomic, c, int8, onnx, ort, own_files, pt2, tflite, torchscript
 from lenet_edge_exporters.c import naming, stated, toolchain, wasm
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel, Measurement
+from lenet_edge_exporters.packages import kind_of
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.near_names import did_you_mean
 from lenet_edge_runtime.reading import read_bytes
@@ -256,6 +257,12 @@ def check_tools(names: Sequence[str]) -> None:
 def format_of(path: Path) -> Format:
     """The format of a file by its name: the longest suffix of the table that it ends in."""
     rows = [row for row in FORMATS.values() if path.name.endswith(row.suffix)]
+    if not rows and (kind := kind_of(path)):
+        exported = path.name.removesuffix(kind.suffix) + FORMATS[kind.format].suffix
+        raise ModelFileError(
+            f"{path} is a package for {kind.name}; what it was made from is verified and measured: give "
+            f"{path.with_name(exported)}"
+        )
     if not rows:
         known = [row.suffix for row in FORMATS.values()]
         near = did_you_mean(path.suffix, known)

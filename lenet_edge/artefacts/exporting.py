@@ -1,7 +1,7 @@
 """From a run to its exported files, each compared with the PyTorch model as it is written."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from lenet_edge_exporters import ExportJob, export, formats, manifest
 from lenet_edge_exporters.c_name import chosen
 from lenet_edge_exporters.export_job import DEFAULT_OPSET, Int8Options, LoadedModel, LogitType, Measurement
 from lenet_edge_exporters.formats import Artifact
+from lenet_edge_exporters.packages import Package, PackageKind, write
+from lenet_edge_exporters.packages import chosen as chosen_packages
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.extras import require
 from lenet_edge_runtime.sessions import sha256_of
@@ -43,6 +45,7 @@ class ExportReport:
     selection: Selection | None = None
     calibration_draws: CalibrationDraws | None = None
     sensitivity: list[LayerDamage] | None = None
+    packages: tuple[Package, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -61,20 +64,23 @@ def export_run(
     input_type: InputType = "uint8",
     tflite_logits: LogitType = "int8",
     c_name: str | None = None,
+    packages: Sequence[str] = (),
     bill: bool = False,
 ) -> ExportReport:
     """Export a finished run into `out` (the run's own export folder by default): one file a format and a model card.
 
     A file whose accuracy drop on the test set may exceed `max_drop_pp` (None: `default_max_drop`) is rejected.
     With `input_type` "float32" the files take normalised images (`lenet_edge_runtime.images.normalise`). `c_name`:
-    with which the names in C begin; ValueError for one that cannot be, or without the format c. With `bill` a bill of
-    materials is written, too (`sbom.py`).
+    with which the names in C begin; ValueError for one that cannot be, or without the format c. `packages` are written
+    beside the folders that they are made from (`lenet_edge_exporters.packages`), unless those were rejected; ValueError
+    for one that there is not, or without its format. With `bill` a bill of materials is written, too (`sbom.py`).
     """
     record, data = opened.record, opened.data
     if record.is_foreign:
         check_foreign_formats(format_names)
     formats.check_tools(format_names)
     name_in_c = chosen(c_name, format_names)
+    kinds = chosen_packages(packages, format_names)
     if bill:
         require("sbom", "a bill of materials")
     plan = int8 or Int8Plan()
@@ -99,12 +105,19 @@ def export_run(
     rejected_int8 = any(item.format == "int8" and not item.passed for item in artifacts)
     sensitivity = layer_sensitivity(job, *validation) if rejected_int8 else None
     card = model_card.write(folder, record, artifacts, input_type)
-    written = [card, *written_files(artifacts)]
+    packed = _packed(kinds, artifacts)
+    written = [card, *written_files(artifacts), *(path for package in packed for path in package.written)]
     if bill:
         weights = str(job.provenance["weights_sha256"])
         written.append(sbom.write(folder / f"{stem}{sbom.SUFFIX}", record, artifacts, weights))
     manifest.add(opened.run.folder if out is None else out, written)
-    return ExportReport(opened.run.name, record.reference, artifacts, card, selection, draws, sensitivity)
+    return ExportReport(opened.run.name, record.reference, artifacts, card, selection, draws, sensitivity, packed)
+
+
+def _packed(kinds: Sequence[PackageKind], artifacts: Sequence[Artifact]) -> tuple[Package, ...]:
+    """The packages of what passed; what was rejected is not handed on."""
+    passed = {item.format: item.path for item in artifacts if item.passed}
+    return tuple(write(kind, passed[kind.format]) for kind in kinds if kind.format in passed)
 
 
 def check_foreign_formats(format_names: list[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from lenet_edge import console
+from lenet_edge.commands.export_folder_options import NameOption, PackageOption, check_folders
 from lenet_edge.commands.export_options import (
     CalibrationDrawsOption,
     CalibrationImagesOption,
@@ -18,14 +19,12 @@ from lenet_edge.commands.export_options import (
     InputOption,
     Int8LayersOption,
     Int8Option,
-    NameOption,
     OpsetOption,
     OutOption,
     RunArgument,
     SbomOption,
     TfliteLogitsOption,
     WebOption,
-    check_name,
     check_web_options,
     chosen_formats,
     int8_plan,
@@ -90,6 +89,7 @@ def run(
     input_type: InputOption = "uint8",
     tflite_logits: TfliteLogitsOption = "int8",
     name: NameOption = None,
+    package: PackageOption = None,
     data_dir: DataDirOption = None,
     max_drop: MaxDropOption = None,
     model: ModelOption = None,
@@ -132,7 +132,7 @@ def run(
         formats or (["onnx"] if foreign else None), (["int8"] if int8 else []) + ([shown.format] if web else [])
     )
     # All that can be wrong on the command line, or is missing here, is found before weights become a run.
-    check_name(name, names)
+    check_folders(name, package, names)
     _check_what_is_here(names, sbom, mlflow)
     plan = int8_plan(calibration_images, calibration_method, seed, int8_layers, calibration_draws)
     if foreign:
@@ -163,6 +163,7 @@ def run(
             input_type=input_type,
             tflite_logits=tflite_logits,
             c_name=name,
+            packages=package or [],
             bill=sbom,
         )
     fit_to_show = [item.path for item in report.artifacts if item.format == shown.format and item.passed]
@@ -230,11 +231,12 @@ def _say_page(page: Any, as_json: bool = False) -> None:
 
 
 def as_document(run: Any, report: Any) -> dict[str, Any]:
-    """What `export --json` prints; the last three keys only where they were asked for, or int8 was rejected."""
+    """What `export --json` prints; the last four keys only where they were asked for, or int8 was rejected."""
     optional = {
         "int8_selection": report.selection,
         "calibration_draws": report.calibration_draws,
         "layer_sensitivity": report.sensitivity,
+        "packages": report.packages or None,
     }
     return {
         "run": str(run.folder),

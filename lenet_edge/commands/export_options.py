@@ -8,10 +8,8 @@ import typer
 
 from lenet_edge.options import one_of
 from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, check_cdn
-from lenet_edge_exporters.c_name import chosen
 from lenet_edge_exporters.export_job import CALIBRATION_METHODS, MAX_CALIBRATION_IMAGES, OPSETS, LogitType
 from lenet_edge_exporters.formats import FORMATS, checked_names
-from lenet_edge_runtime.shared_library import DEFAULT_NAME
 from lenet_edge_runtime.spec import InputType
 
 DEFAULT_FORMATS = ("torchscript", "onnx")
@@ -70,15 +68,6 @@ TfliteLogitsOption = Annotated[
     typer.Option(help="What a tflite file gives: its codes, or the float32 numbers that they stand for."),
 ]
 
-NameOption = Annotated[
-    str | None,
-    typer.Option(
-        "--name",
-        help="Of a C folder: with which its files, functions and macros begin, so that two networks go into one "
-        f"program.  [default: {DEFAULT_NAME}]",
-        show_default=False,
-    ),
-]
 
 SbomOption = Annotated[
     bool, typer.Option("--sbom", help="Write a bill of materials too (CycloneDX 1.6, needs the extra sbom).")
@@ -108,14 +97,6 @@ def chosen_formats(formats: list[str] | None, added: Sequence[str]) -> list[str]
         return checked_names([*(formats or DEFAULT_FORMATS), *added])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def check_name(name: str | None, formats: Sequence[str]) -> None:
-    """A name in C that cannot be, or that no format has a use for, is a usage error."""
-    try:
-        chosen(name, formats)
-    except ValueError as error:
-        raise typer.BadParameter(f"--name: {error}") from None
 
 
 def int8_plan(images: int, method: str, seed: int | None, layers: str, draws: int) -> Any:

@@ -16,6 +16,8 @@ def print_report(report: Any) -> None:
     print_footprints(report.artifacts)
     say_what_stays_float(report.artifacts)
     console.say(f"the model card: {report.model_card}")
+    for package in report.packages:
+        console.say(f"the package for {package.name}: {package.path}/, whose README.md says how to go on")
     if report.sensitivity:
         print_sensitivity(report.sensitivity)
 

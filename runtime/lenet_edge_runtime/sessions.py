@@ -100,6 +100,11 @@ def read_model(path: Path | str) -> bytes:
         raise ModelFileError(
             f"{path} does not exist: {near_path(Path(path))}give the path of an exported model"
         ) from None
+    except IsADirectoryError:
+        raise ModelFileError(
+            f"{path} is a folder, expected a file: give an exported model, or, of a folder of C, the library that "
+            f"'make' builds in it"
+        ) from None
     except (OSError, ValueError) as error:  # a zero byte in a name is a ValueError
         reason = getattr(error, "strerror", None) or error
         raise ModelFileError(f"{path} cannot be read ({reason}): give the path of an exported model") from None

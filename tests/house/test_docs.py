@@ -14,6 +14,7 @@ from lenet_edge.cli import app
 from lenet_edge.data.datasets import DATASETS
 from lenet_edge.networks.recipes import RECIPES
 from lenet_edge_exporters import FORMATS
+from lenet_edge_exporters.packages import PACKAGES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -43,6 +44,8 @@ FOREIGN_OPTIONS = {
     "--private", "--public", "--signature",  # model_signing's (--private_key, --public_key)
     "--host", "--nworkers", "--nthreads", "--name",  # Dask's
     "--logdir",  # TensorBoard's
+    "--build", "--install", "--prefix",  # CMake's
+    "--bundle", "--loader", "--target",  # esbuild's
     "--rounds", "--batches", "--processor", "--without-compile",  # benchmarks/training_steps.py's
 }  # fmt: skip
 
@@ -73,7 +76,7 @@ def test_command_has_its_page_and_is_found_from_the_readme(command: str) -> None
     assert f"\n## {command}\n" in PAGES["commands.md"]
 
 
-@pytest.mark.parametrize("name", [*FORMATS, *RECIPES, *DATASETS])
+@pytest.mark.parametrize("name", [*FORMATS, *PACKAGES, *RECIPES, *DATASETS])
 def test_row_of_a_table_stands_in_the_docs(name: str) -> None:
     assert any(f"`{name}`" in text for page, text in PAGES.items() if page not in {"commands.md", "results.md"})
 

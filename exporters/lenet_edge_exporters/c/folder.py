@@ -24,7 +24,7 @@ from lenet_edge_runtime.host import installed_versions
 from lenet_edge_runtime.printable import code_span, printable, to_json
 from lenet_edge_runtime.proof import KNOWN_ANSWERS, KnownAnswers
 from lenet_edge_runtime.shared_library import DEFAULT_NAME, NAME
-from lenet_edge_runtime.spec import PREFIX
+from lenet_edge_runtime.spec import PREFIX, ModelSpec
 
 MEASURES = ("scratch_bytes", "constant_bytes", "macs")  # metadata of one inference
 LINE = 116  # characters of labels, behind an indent
@@ -67,8 +67,12 @@ def render(job: ExportJob, made: Made) -> dict[str, bytes]:
 
 def filled(name: str, job: ExportJob, made: Made) -> bytes:
     """One template with its fields filled in."""
-    fields = _fields(job, made)
-    return re.sub(r"@([A-Z0-9_]+)@", lambda match: fields[match[1]], template(name)).encode()
+    return fill(template(name), _fields(job, made)).encode()
+
+
+def fill(text: str, fields: Mapping[str, str]) -> str:
+    """A template's text with each @FIELD@ filled in; KeyError for a field that there is not."""
+    return re.sub(r"@([A-Z0-9_]+)@", lambda match: fields[match[1]], text)
 
 
 def template(name: str) -> str:
@@ -76,11 +80,24 @@ def template(name: str) -> str:
     return resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def title_of(job: ExportJob) -> str:
-    """What the network is called in comments: recipe and data set, where the job says them."""
-    parts = [str(job.provenance[key]) for key in ("recipe", "dataset") if key in job.provenance]
+def title_of(provenance: Mapping[str, Any]) -> str:
+    """What the network is called in comments: recipe and data set, where they are said."""
+    parts = [str(found) for key in ("recipe", "dataset") if (found := provenance.get(key)) is not None]
     text = " for ".join(parts) or "a network"
     return re.sub(r"[^A-Za-z0-9 ._-]", "-", text)  # nothing that could end a comment
+
+
+def image_of(spec: ModelSpec) -> str:
+    """What an image is, in words."""
+    channels, height, width = spec.pixel_shape
+    if channels == 1:
+        return f"{height} x {width} grey levels"
+    return f"{channels} planes of {height} x {width} levels"
+
+
+def label_list(labels: Sequence[str]) -> str:
+    """The labels by commas, in Markdown."""
+    return ", ".join(code_span(to_json(label)) for label in labels)
 
 
 def _fields(job: ExportJob, made: Made) -> dict[str, str]:
@@ -93,15 +110,13 @@ def _fields(job: ExportJob, made: Made) -> dict[str, str]:
     return {
         "NAME": job.c_name,
         "MACRO": job.c_name.upper(),
-        "TITLE": title_of(job),
+        "TITLE": title_of(job.provenance),
         "VERSION": versions["lenet-edge"],
         "ONNXRUNTIME": versions["onnxruntime"],
         "WEIGHTS_ORIGIN": f"quantized from weights with SHA-256\n * {weights}." if weights else "quantized to int8.",
         "PARAMETERS": f"{parameters:,} parameters" if parameters else "a small network",
         "SHA256": program.sha256,
-        "IMAGE": f"{height} x {width} grey levels"
-        if channels == 1
-        else f"{channels} planes of {height} x {width} levels",
+        "IMAGE": image_of(job.spec),
         "POLARITY": POLARITIES[job.spec.polarity],
         "CHANNELS": str(channels),
         "HEIGHT": str(height),
@@ -118,10 +133,10 @@ def _fields(job: ExportJob, made: Made) -> dict[str, str]:
         "THRESHOLD": f"{np.finfo(np.float32).min if threshold is None else np.float32(threshold)!s}f",
         "THRESHOLD_SAID": "minus infinity (the network has no threshold)" if threshold is None else f"{threshold:.6g}",
         "LABELS_JSON": json.dumps(list(job.spec.labels)),
-        "LABEL_LIST": ", ".join(code_span(to_json(label)) for label in job.spec.labels),
+        "LABEL_LIST": label_list(job.spec.labels),
         "IMAGES": str(len(answers.pixels)),
-        "IMAGE_DATA": _numbers(answers.pixels),
-        "ANSWER_DATA": _numbers(answers.logits.view(np.uint32), "0x{:08x}u"),
+        "IMAGE_DATA": numbers(answers.pixels),
+        "ANSWER_DATA": numbers(answers.logits.view(np.uint32), "0x{:08x}u"),
         "METADATA": declaration("metadata", np.frombuffer(_json(made.metadata) + b"\0", np.uint8)).rstrip(),
     }
 
@@ -154,7 +169,8 @@ def _json(metadata: Mapping[str, Any]) -> bytes:
     return json.dumps(dict(metadata), sort_keys=True).encode()
 
 
-def _numbers(values: np.ndarray[Any, Any], form: str = "{}") -> str:
+def numbers(values: np.ndarray[Any, Any], form: str = "{}") -> str:
+    """The elements of an array as C writes them between braces, in lines."""
     return _wrapped(", ".join(form.format(value) for value in values.reshape(-1).tolist()), "    ")
 
 

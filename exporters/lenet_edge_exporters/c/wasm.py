@@ -68,6 +68,11 @@ def read(path: Path) -> tuple[dict[str, bytes], dict[str, str]]:
         raise ModelFileError(f"{path} is no folder of the wasm export ({error})") from error
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """A folder's metadata."""
+    return read(path)[1]
+
+
 def files_in(path: Path) -> tuple[str, ...]:
     """The names of a folder's files, which are those of every folder."""
     del path
