@@ -54,6 +54,27 @@ PACKAGES = {
             },
         ),
         PackageKind(
+            "arduino", "c", "Arduino: a library for Add .ZIP Library",
+            copied={"src/{}.h": HEADER, "src/{}.c": "{}.c"},
+            templates={
+                "library.properties": "arduino/library.properties",
+                "README.md": "arduino/README.md",
+                "examples/Classify/Classify.ino": "arduino/classify.ino",
+                "examples/Classify/image.h": "image.h",
+            },
+        ),
+        PackageKind(
+            "platformio", "c", "PlatformIO: a library with library.json",
+            copied={"src/{}.h": HEADER, "src/{}.c": "{}.c"},
+            templates={
+                "library.json": "platformio/library.json",
+                "README.md": "platformio/README.md",
+                "examples/classify/platformio.ini": "platformio/platformio.ini",
+                "examples/classify/src/main.cpp": "arduino/classify.ino",
+                "examples/classify/src/image.h": "image.h",
+            },
+        ),
+        PackageKind(
             "npm", "wasm", "npm: import in browsers, bundlers and Node, with types",
             copied={name: name for name in ("lenet.wasm", "lenet.mjs", "lenet.json")},
             templates={
