@@ -75,6 +75,33 @@ PACKAGES = {
             },
         ),
         PackageKind(
+            "esp-idf", "c", "ESP-IDF: a component",
+            copied={"{}.h": HEADER, "{}.c": "{}.c"},
+            templates={
+                "CMakeLists.txt": "esp-idf/CMakeLists.txt",
+                "idf_component.yml": "esp-idf/idf_component.yml",
+                "README.md": "esp-idf/README.md",
+                "examples/classify/CMakeLists.txt": "esp-idf/example.txt",
+                "examples/classify/main/CMakeLists.txt": "esp-idf/main.txt",
+                "examples/classify/main/main.c": "esp-idf/main.c",
+                "examples/classify/main/image.h": "image.h",
+            },
+        ),
+        PackageKind(
+            "zephyr", "c", "Zephyr: a module",
+            copied={"src/{}.h": HEADER, "src/{}.c": "{}.c"},
+            templates={
+                "zephyr/module.yml": "zephyr/module.yml",
+                "zephyr/CMakeLists.txt": "zephyr/CMakeLists.txt",
+                "zephyr/Kconfig": "zephyr/Kconfig",
+                "README.md": "zephyr/README.md",
+                "samples/classify/CMakeLists.txt": "zephyr/sample.txt",
+                "samples/classify/prj.conf": "zephyr/prj.conf",
+                "samples/classify/src/main.c": "zephyr/main.c",
+                "samples/classify/src/image.h": "image.h",
+            },
+        ),
+        PackageKind(
             "npm", "wasm", "npm: import in browsers, bundlers and Node, with types",
             copied={name: name for name in ("lenet.wasm", "lenet.mjs", "lenet.json")},
             templates={

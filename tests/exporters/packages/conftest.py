@@ -14,21 +14,26 @@ from lenet_edge_runtime.errors import LenetEdgeError
 
 NAME = "digits"
 Packed = Callable[[str], Path]
+Exported = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a format, by its name; skips where a tool that makes it is missing. Read-only for tests."""
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The folder of a format, by its name, that of the network in C, and its labels. Read-only for tests.
+
+    Skips where a tool that makes it is missing.
+    """
 
     @functools.cache
-    def folder(format_name: str) -> Path:
+    def folder(format_name: str, name: str = NAME, labels: tuple[str, ...] = tuple("0123456789")) -> Path:
         row = FORMATS[format_name]
         try:
             assert row.needs
             row.needs()
         except LenetEdgeError as error:
             pytest.skip(str(error))
-        content = row.export(replace(make_job("lenet5"), c_name=NAME))
+        job = make_job("lenet5")
+        content = row.export(replace(job, c_name=name, spec=replace(job.spec, labels=labels)))
         path = tmp_path_factory.mktemp(format_name) / f"digit-net{row.suffix}"
         formats.write_content(path, content)
         own_files.remember(formats.sha256_of(content))
@@ -38,7 +43,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def packed(exported: Callable[[str], Path]) -> Packed:
+def packed(exported: Exported) -> Packed:
     """The package of a kind, by its name. Read-only for tests."""
 
     @functools.cache

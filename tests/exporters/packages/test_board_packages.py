@@ -107,3 +107,52 @@ def test_project_of_the_example_finds_the_library(packed: Folder) -> None:
     boards = [project[name] for name in project.sections() if name.startswith("env:")]
     assert boards
     assert all({"platform", "board"} <= set(board) for board in boards)
+
+
+# --- ESP-IDF and Zephyr: the example's own CMake project, with a stand-in of the tool's
+
+
+@pytest.mark.parametrize(
+    ("kind", "example", "variable", "program"),
+    [
+        ("esp-idf", "examples/classify", "IDF_PATH", "classify"),
+        ("zephyr", "samples/classify", "ZEPHYR_BASE", "app"),
+    ],
+)
+def test_project_of_the_example_builds_and_answers(
+    kind: str, example: str, variable: str, program: str, packed: Folder, tmp_path: Path
+) -> None:
+    needs("cmake", "make", "gcc")
+    tool = STAND_INS / {"esp-idf": "idf", "zephyr": "zephyr"}[kind]
+    configure = ["cmake", "-S", packed(kind) / example, "-B", tmp_path, "-G", "Unix Makefiles"]
+    said(*configure, **{variable: str(tool)})
+    said("cmake", "--build", tmp_path, **{variable: str(tool)})
+    assert answered(said(tmp_path / program).strip(), "0123456789") > 0
+
+
+def test_component_manifest_is_what_the_registry_asks_for(packed: Folder) -> None:
+    """docs.espressif.com/projects/idf-component-manager: the version is what an upload needs."""
+    yaml = pytest.importorskip("yaml")
+    document = yaml.safe_load((packed("esp-idf") / "idf_component.yml").read_text())
+    assert re.fullmatch(r"\d+\.\d+\.\d+", document["version"])
+    assert document["description"]
+    assert document["url"].startswith("https://")
+    assert set(document["dependencies"]) == {"idf"}
+
+
+def test_module_yml_names_files_that_are_there(packed: Folder) -> None:
+    yaml = pytest.importorskip("yaml")
+    folder = packed("zephyr")
+    document = yaml.safe_load((folder / "zephyr" / "module.yml").read_text())
+    assert document["name"] == "lenet_edge_digits"
+    assert (folder / document["build"]["cmake"] / "CMakeLists.txt").is_file()
+    assert (folder / document["build"]["kconfig"]).is_file()
+    assert all((folder / place).is_dir() for place in document["samples"])
+
+
+def test_option_of_zephyr_is_one_in_all_its_files(packed: Folder) -> None:
+    folder = packed("zephyr")
+    option = "LENET_EDGE_DIGITS"
+    assert f"config {option}\n" in (folder / "zephyr" / "Kconfig").read_text()
+    assert f"if(CONFIG_{option})\n" in (folder / "zephyr" / "CMakeLists.txt").read_text()
+    assert f"CONFIG_{option}=y\n" in (folder / "samples" / "classify" / "prj.conf").read_text()

@@ -2,8 +2,8 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -12,9 +12,8 @@ import pytest
 
 import lenet_edge_exporters.packages
 from command_line import CommandLine
-from export_jobs import make_job
 from lenet_edge.runs.run import Run
-from lenet_edge_exporters import FORMATS, formats, open_file
+from lenet_edge_exporters import FORMATS, open_file
 from lenet_edge_exporters.packages import PACKAGES, chosen, render, write
 from lenet_edge_exporters.packages.fields import npm_name, package_version, shown_answer
 from lenet_edge_runtime import Classifier
@@ -69,16 +68,14 @@ def test_every_template_is_in_a_package() -> None:
 
 
 @pytest.mark.parametrize("kind", OF_C)
-def test_labels_of_a_user_break_no_file(kind: str, tmp_path: Path) -> None:
-    """Labels with quotes, ends of comments and fields stand in C strings and README alone."""
-    job = make_job("lenet5")
+def test_labels_of_a_user_are_in_the_readme_alone(kind: str, exported: Callable[..., Path]) -> None:
+    """Quotes, ends of comments and fields of templates: the C escapes them, and no other file of a tool has them."""
     labels = ('"', "*/", "@NAME@", "`", "\\", "{}", "a,b", "%d", "ü", "-->")
-    content = FORMATS["c"].export(replace(job, spec=replace(job.spec, labels=labels)))
-    formats.write_content(tmp_path / "net-c", content)
-    files = render(PACKAGES[kind], tmp_path / "net-c")
-    plain = {path: text for path, text in files.items() if path in map("{}".format, PACKAGES[kind].templates)}
-    assert all(b"*/" not in re.sub(rb"/\*.*?\*/", b"", text, flags=re.DOTALL) for path, text in plain.items()
-               if path.endswith((".c", ".h", ".ino", ".cpp")))  # fmt: skip
+    plain, hostile = (render(PACKAGES[kind], exported("c", "digits", names)) for names in (tuple("0123456789"), labels))
+    differ = {path for path in plain if plain[path] != hostile[path]}
+    copied = {path.format("digits") for path in PACKAGES[kind].copied}
+    assert differ - copied == {"README.md"}
+    assert b'`"@NAME@"`' in hostile["README.md"]
 
 
 def test_shown_answer_is_the_first_that_is_not_class_zero() -> None:
@@ -108,17 +105,16 @@ def test_npm_name_is_one_that_npm_takes(stem: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", OF_C)
-def test_another_name_takes_the_place_of_the_name_before(kind: str, tmp_path: Path) -> None:
+def test_another_name_takes_the_place_of_the_name_before(
+    kind: str, exported: Callable[..., Path], tmp_path: Path
+) -> None:
     """The files of the other name go, those of a user stay."""
-    row, job = PACKAGES[kind], make_job("lenet5")
+    row = PACKAGES[kind]
     for name in ("digits", "lenet"):
-        content = FORMATS["c"].export(replace(job, c_name=name))
-        assert not isinstance(content, bytes)
-        formats.write_content(tmp_path / f"{name}/net-c", content)
-        (tmp_path / f"{name}/net-c").rename(tmp_path / "net-c")
+        shutil.rmtree(tmp_path / "net-c", ignore_errors=True)
+        shutil.copytree(exported("c", name), tmp_path / "net-c")
         package = write(row, tmp_path / "net-c")
         (package.path / "digits.txt").write_text("mine")
-        (tmp_path / "net-c").rename(tmp_path / f"{name}/net-c")
     found = {path.relative_to(package.path).as_posix() for path in package.path.rglob("*") if path.is_file()}
     assert found == {*row.files("lenet"), "digits.txt"}
 

@@ -1,0 +1,4 @@
+/* Stands in for Zephyr's header on a host. */
+#include <stdio.h>
+
+#define printk printf
