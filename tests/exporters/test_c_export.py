@@ -31,6 +31,7 @@ from lenet_edge_exporters.c.toolchain import CompilerError
 from lenet_edge_exporters.integer_program.program import UnsupportedError
 from lenet_edge_runtime import Classifier, ModelSpec
 from lenet_edge_runtime.errors import GateError, ModelFileError, ProviderError
+from lenet_edge_runtime.host import describe_host
 from lenet_edge_runtime.proof import CARD, KNOWN_ANSWERS, KnownAnswers
 from lenet_edge_runtime.sessions import open_session
 from lenet_edge_runtime.shared_library import SharedLibrary
@@ -52,6 +53,7 @@ class Build:
     runner: str = ""  # of a Linux program; or
     board: str = ""  # of qemu-system-arm; neither: this process
     logits: str = "<f4"  # as the program writes them
+    needs: str = ""  # of this machine's instruction sets
 
     @property
     def images(self) -> int:
@@ -66,6 +68,7 @@ def linux(processor: str, *options: str, logits: str = "<f4") -> Build:
     return Build(("clang", "ld.lld", f"qemu-{processor}"), (*options, *CLANG), f"qemu-{processor}", logits=logits)
 
 
+VNNI = {"avx512_vnni": ("-mavx2", "-mavx512vl", "-mavx512vnni"), "avx_vnni": ("-mavx2", "-mavxvnni")}
 BUILDS = {
     **{
         f"{compiler} {' '.join(options)}": Build((compiler,), options)
@@ -74,6 +77,11 @@ BUILDS = {
             ("-O0",), ("-O2",), ("-O3", "-march=native"), ("-O2", "-mavx2"),
             ("-O3", "-march=native", "-DLENET_PLAIN_C"),
         )
+    },
+    **{
+        f"{compiler} {instructions}": Build((compiler,), ("-O3", *options), needs=instructions)
+        for compiler in ("gcc", "clang")
+        for instructions, options in VNNI.items()
     },
     "gcc -O3 -std=gnu17 -march=native, contracting": Build(
         ("gcc",), ("-O3", "-std=gnu17", "-march=native", "-DLENET_PLAIN_C", "-ffp-contract=fast")
@@ -90,7 +98,7 @@ BUILDS = {
 
 
 # Everything else takes minutes.
-FAST = ("gcc -O2", "gcc -O2 -mavx2")
+FAST = ("gcc -O2", "gcc -O2 -mavx2", "gcc avx512_vnni")
 EVERY_BUILD = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in BUILDS]
 
 
@@ -170,6 +178,8 @@ def logits_of(build: Build, net: Exported, folder: Path) -> np.ndarray:
     for tool in build.tools:
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
+    if build.needs and build.needs not in describe_host()["instruction_sets"]:
+        pytest.skip(f"this processor has no {build.needs}")
     lenet, tool = net.folder / "lenet.c", [build.tools[0]]
     options = [*WARNINGS, *build.options, "-I", str(net.folder)]
     if build.board:
@@ -230,13 +240,13 @@ def job_of(net: nn.Sequential) -> ExportJob:
     return ExportJob(net.eval(), spec, pixels, pixels)
 
 
+@pytest.mark.parametrize("build", FAST)
 @pytest.mark.parametrize("name", NETS)
-def test_same_bits_for_other_nets(name: str, tmp_path: Path) -> None:
+def test_same_bits_for_other_nets(name: str, build: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     job = job_of(NETS[name]())
     found = exported(job, job.check_pixels, tmp_path)
-    for build in FAST:
-        np.testing.assert_array_equal(logits_of(BUILDS[build], found, tmp_path), found.logits)
+    np.testing.assert_array_equal(logits_of(BUILDS[build], found, tmp_path), found.logits)
 
 
 @pytest.mark.parametrize(
@@ -401,7 +411,7 @@ def test_what_would_give_other_bits_does_not_compile(why: str, net: Path, tmp_pa
         toolchain.compile_c([net / "lenet.c"], tmp_path / "lenet.o", options, [tool])
 
 
-@pytest.mark.parametrize("options", [(), ("-mavx2",)], ids=["plain C", "AVX2"])
+@pytest.mark.parametrize("options", [(), ("-mavx2",), *VNNI.values()], ids=["plain C", "AVX2", *VNNI])
 def test_source_is_what_compilers_for_windows_take(options: tuple[str, ...], net: Path, tmp_path: Path) -> None:
     """clang in the likeness of MSVC: without `restrict`, attributes and __GNUC__."""
     if not shutil.which("clang"):

@@ -65,7 +65,11 @@ class Convolution(convolution.Convolution):
     def declare(self, name: str, constants: Constants) -> str:
         tight, rows = self._tight(), self._rows()
         constants.alternatives(
-            {"LENET_AVX2": (f"{name}_pairs", self._pairs()), "LENET_WHOLE_ROWS": (f"{name}_rows", rows)},
+            {
+                "LENET_VNNI": (f"{name}_packed", self._packed(4).astype(np.int8)),
+                "LENET_AVX2": (f"{name}_packed", self._packed(2).astype(np.int16)),
+                "LENET_WHOLE_ROWS": (f"{name}_rows", rows),
+            },
             (f"{name}_weights", tight),
         )
         fields = [
@@ -91,7 +95,7 @@ class Convolution(convolution.Convolution):
         length = self.weights.shape[2] * self.weights.shape[3]
         whole = length + -length % ROW
         chosen = (
-            f"#if LENET_AVX2\n    .pairs = {name}_pairs,\n#elif LENET_WHOLE_ROWS\n"
+            f"#if LENET_AVX2\n    .packed = {name}_packed,\n#elif LENET_WHOLE_ROWS\n"
             f"    .strip = {self._stride},\n    .row = {whole},\n    .pitch = {rows.shape[1]},\n"
             f"    .weights = {name}_rows,\n#else\n    .row = {length},\n    .pitch = {tight.shape[1]},\n"
             f"    .weights = {name}_weights,\n#endif\n"
@@ -110,9 +114,9 @@ class Convolution(convolution.Convolution):
         filters, height = self.weights.shape[:2]
         return padded(self.weights.reshape(filters, height, -1), ROW).reshape(filters, -1).astype(np.int16)
 
-    def _pairs(self) -> NDArray[np.int16]:
-        """The weights as AVX2 takes them: pairs along a window's row, of eight filters side by side."""
+    def _packed(self, lane: int) -> NDArray[np.int8]:
+        """The weights as AVX2 and VNNI take them: 2 or 4 of a window's row in a lane, of eight filters side by side."""
         filters, height = self.weights.shape[:2]
-        rows = padded(self.weights.reshape(filters, height, -1), 2)
-        blocks = np.pad(rows, ((0, -filters % 8), (0, 0), (0, 0))).reshape(-1, 8, height, rows.shape[2] // 2, 2)
-        return np.ascontiguousarray(blocks.transpose(0, 2, 3, 1, 4)).astype(np.int16)
+        rows = padded(self.weights.reshape(filters, height, -1), lane)
+        blocks = np.pad(rows, ((0, -filters % 8), (0, 0), (0, 0))).reshape(-1, 8, height, rows.shape[2] // lane, lane)
+        return np.ascontiguousarray(blocks.transpose(0, 2, 3, 1, 4))

@@ -15,7 +15,7 @@ typedef struct {
     const uint8_t *table;            /* code -> code, the activation function; NULL: none but saturation */
     const float *values;             /* average pooling: code -> the number that is averaged */
 #if LENET_AVX2
-    const int16_t *pairs;            /* [filters / 8][kernel_height][pairs of a window's row][8][2] */
+    const lenet_weight *packed;      /* [filters / 8][kernel_height][lanes of a window's row][8][LENET_LANE] */
 #else
     int row, pitch;                  /* from a row of a window to the next, from one filter's weights to the next */
     const lenet_weight *weights;     /* [filters][pitch], of which kernel_height rows count */
@@ -35,13 +35,13 @@ static inline uint8_t lenet_average4(const lenet_convolution *layer, float a, fl
 
 #if LENET_AVX2 || LENET_WHOLE_ROWS
 
-/* `count` rows of the input from row `top` on, widened to 16 bits, with the zero point around them. */
+/* `count` rows of the input from row `top` on, as they are multiplied, with the zero point around them. */
 LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *LENET_RESTRICT input, int top,
-                              int count, int stride, int16_t *LENET_RESTRICT strip)
+                              int count, int stride, lenet_operand *LENET_RESTRICT strip)
 {
     const int left = layer->pad_left * layer->channels, width = layer->width * layer->channels;
     const int inside = LENET_MIN(width, stride - left);
-    const int16_t zero = (int16_t)layer->input_zero;
+    const lenet_operand zero = (lenet_operand)layer->input_zero;
 
     for (int row = 0; row < count; row++, strip += stride) {
         const int y = top + row;
@@ -52,8 +52,12 @@ LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *LEN
         }
         for (int i = 0; i < left; i++)
             strip[i] = zero;
+#if LENET_VNNI
+        LENET_COPY(strip + left, input + y * width, (size_t)inside);
+#else
         for (int i = 0; i < inside; i++)
             strip[left + i] = input[y * width + i];
+#endif
         for (int i = left + inside; i < stride; i++)
             strip[i] = zero;
     }
@@ -70,9 +74,9 @@ LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *LEN
 #define LENET_UNROLL
 #endif
 
-/* Two numbers to all eight pairs, in one instruction: gcc makes two of what clang makes one of. The builtin reads any
+/* One lane to all eight, in one instruction: gcc makes two of what clang makes one of. The builtin reads any
  * type from any address. */
-static inline __m256i lenet_pair(const int16_t *from)
+static inline __m256i lenet_broadcast(const lenet_operand *from)
 {
 #if defined(__clang__)
     return _mm256_broadcastd_epi32(_mm_loadu_si32(from));
@@ -121,23 +125,25 @@ LENET_KERNEL void lenet_finish8(const lenet_convolution *layer, __m256i a, __m25
 }
 
 /* Sums of products over a window for sixteen channels of four pixels, whose windows begin at p0 to p3. */
-LENET_KERNEL void lenet_4_pixels(const lenet_convolution *layer, const int16_t *p0, const int16_t *p1,
-                                 const int16_t *p2, const int16_t *p3, int stride, int filter, int count,
+LENET_KERNEL void lenet_4_pixels(const lenet_convolution *layer, const lenet_operand *p0, const lenet_operand *p1,
+                                 const lenet_operand *p2, const lenet_operand *p3, int stride, int filter, int count,
                                  uint8_t *output)
 {
-    const int pairs = (layer->kernel_width * layer->channels + 1) / 2;
-    const int16_t *w = layer->pairs + filter * layer->kernel_height * pairs * 2;
-    const int second = layer->kernel_height * pairs * 16;
+    const int lanes = (layer->kernel_width * layer->channels + LENET_LANE - 1) / LENET_LANE;
+    const lenet_weight *w = layer->packed + filter * layer->kernel_height * lanes * LENET_LANE;
+    const int second = layer->kernel_height * lanes * 8 * LENET_LANE;
     __m256i a0 = _mm256_setzero_si256(), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
 
     for (int y = 0; y < layer->kernel_height; y++) {
         LENET_UNROLL
-        for (int i = 0; i < pairs; i++, w += 16) {
-            const __m256i w0 = _mm256_loadu_si256((const __m256i *)(const void *)w);
-            const __m256i w1 = _mm256_loadu_si256((const __m256i *)(const void *)(w + second));
-            const int at = y * stride + 2 * i;
-            const __m256i a = lenet_pair(p0 + at), b = lenet_pair(p1 + at);
-            const __m256i c = lenet_pair(p2 + at), d = lenet_pair(p3 + at);
+        for (int i = 0; i < lanes; i++, w += 8 * LENET_LANE) {
+            __m256i w0 = _mm256_loadu_si256((const __m256i *)(const void *)w);
+            __m256i w1 = _mm256_loadu_si256((const __m256i *)(const void *)(w + second));
+            const int at = y * stride + LENET_LANE * i;
+            const __m256i a = lenet_broadcast(p0 + at), b = lenet_broadcast(p1 + at);
+            const __m256i c = lenet_broadcast(p2 + at), d = lenet_broadcast(p3 + at);
+            LENET_KEEP(w0);
+            LENET_KEEP(w1);
             a0 = lenet_multiply_add(a0, a, w0);
             a1 = lenet_multiply_add(a1, a, w1);
             b0 = lenet_multiply_add(b0, b, w0);
@@ -153,27 +159,27 @@ LENET_KERNEL void lenet_4_pixels(const lenet_convolution *layer, const int16_t *
 }
 
 /* The same for eight channels of eight pixels: those at p0 to p3, and as many `next` values further. */
-LENET_KERNEL void lenet_8_pixels(const lenet_convolution *layer, const int16_t *p0, const int16_t *p1,
-                                 const int16_t *p2, const int16_t *p3, int stride, int filter, int count,
+LENET_KERNEL void lenet_8_pixels(const lenet_convolution *layer, const lenet_operand *p0, const lenet_operand *p1,
+                                 const lenet_operand *p2, const lenet_operand *p3, int stride, int filter, int count,
                                  uint8_t *output, int next, int next_count, uint8_t *next_output)
 {
-    const int pairs = (layer->kernel_width * layer->channels + 1) / 2;
-    const int16_t *w = layer->pairs + filter * layer->kernel_height * pairs * 2;
+    const int lanes = (layer->kernel_width * layer->channels + LENET_LANE - 1) / LENET_LANE;
+    const lenet_weight *w = layer->packed + filter * layer->kernel_height * lanes * LENET_LANE;
     __m256i a0 = _mm256_setzero_si256(), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
 
     for (int y = 0; y < layer->kernel_height; y++) {
         LENET_UNROLL
-        for (int i = 0; i < pairs; i++, w += 16) {
+        for (int i = 0; i < lanes; i++, w += 8 * LENET_LANE) {
             const __m256i w0 = _mm256_loadu_si256((const __m256i *)(const void *)w);
-            const int at = y * stride + 2 * i;
-            a0 = lenet_multiply_add(a0, lenet_pair(p0 + at), w0);
-            b0 = lenet_multiply_add(b0, lenet_pair(p1 + at), w0);
-            c0 = lenet_multiply_add(c0, lenet_pair(p2 + at), w0);
-            d0 = lenet_multiply_add(d0, lenet_pair(p3 + at), w0);
-            a1 = lenet_multiply_add(a1, lenet_pair(p0 + next + at), w0);
-            b1 = lenet_multiply_add(b1, lenet_pair(p1 + next + at), w0);
-            c1 = lenet_multiply_add(c1, lenet_pair(p2 + next + at), w0);
-            d1 = lenet_multiply_add(d1, lenet_pair(p3 + next + at), w0);
+            const int at = y * stride + LENET_LANE * i;
+            a0 = lenet_multiply_add(a0, lenet_broadcast(p0 + at), w0);
+            b0 = lenet_multiply_add(b0, lenet_broadcast(p1 + at), w0);
+            c0 = lenet_multiply_add(c0, lenet_broadcast(p2 + at), w0);
+            d0 = lenet_multiply_add(d0, lenet_broadcast(p3 + at), w0);
+            a1 = lenet_multiply_add(a1, lenet_broadcast(p0 + next + at), w0);
+            b1 = lenet_multiply_add(b1, lenet_broadcast(p1 + next + at), w0);
+            c1 = lenet_multiply_add(c1, lenet_broadcast(p2 + next + at), w0);
+            d1 = lenet_multiply_add(d1, lenet_broadcast(p3 + next + at), w0);
         }
     }
     lenet_finish8(layer, a0, b0, c0, d0, filter, count, output);
@@ -185,19 +191,20 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
 {
     const int pooled = layer->pooling != LENET_NO_POOLING;
     const int high = pooled ? 2 : 1, wide = pooled ? 2 : 4, across = pooled ? layer->columns / 2 * 2 : layer->columns;
-    const int stride = ((layer->columns - 1) * layer->stride_x + layer->kernel_width) * layer->channels + 1;
+    const int stride = ((layer->columns - 1) * layer->stride_x + layer->kernel_width) * layer->channels + LENET_LANE - 1;
     const int step = layer->stride_x * layer->channels, down = pooled ? layer->stride_y * stride : 2 * step;
     const int count = (high - 1) * layer->stride_y + layer->kernel_height;
     const int pixels = pooled ? 1 : 4; /* that a group of four writes */
+    lenet_operand *strip = (lenet_operand *)work;
 
     for (int y = 0; y + high <= layer->rows; y += high) {
         const int last = across - (pooled ? 2 : LENET_MIN(4, across));
         int filter = 0;
-        lenet_strip(layer, input, y * layer->stride_y - layer->pad_top, count, stride, work);
+        lenet_strip(layer, input, y * layer->stride_y - layer->pad_top, count, stride, strip);
         for (; layer->filters - filter > 8; filter += 16) {
             for (int x = 0; x < across; x += wide) {
                 const int at = LENET_MIN(x, last);
-                const int16_t *p = work + at * step;
+                const lenet_operand *p = strip + at * step;
                 lenet_4_pixels(layer, p, p + step, p + down, p + down + step, stride, filter,
                                LENET_MIN(pixels, across), output + at / (pooled ? 2 : 1) * layer->filters);
             }
@@ -205,7 +212,7 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
         if (filter < layer->filters) {
             for (int x = 0; x < across; x += 2 * wide) {
                 const int at = LENET_MIN(x, last), then = LENET_MIN(x + wide, last);
-                const int16_t *p = work + at * step;
+                const lenet_operand *p = strip + at * step;
                 lenet_8_pixels(layer, p, p + step, p + down, p + down + step, stride, filter,
                                LENET_MIN(pixels, across), output + at / (pooled ? 2 : 1) * layer->filters,
                                (then - at) * step, LENET_MIN(pixels, across),

@@ -12,28 +12,58 @@ typedef struct {
 
 #if LENET_AVX2
 
+/* As many weights as a vector multiplies. */
+static inline __m256i lenet_weights(const int8_t *from)
+{
+#if LENET_VNNI
+    return _mm256_loadu_si256((const __m256i *)(const void *)from);
+#else
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)from));
+#endif
+}
+
+#if LENET_VNNI
+
+/* Half a vector, and zeros. */
+static inline __m256i lenet_16_codes(const void *from)
+{
+    return _mm256_inserti128_si256(_mm256_setzero_si256(), _mm_loadu_si128((const __m128i *)from), 0);
+}
+
+#endif
+
 /* Sums of products of four rows of weights with the same input. */
-LENET_KERNEL __m128i lenet_4_rows(const lenet_dense *layer, const int16_t *input, int row)
+LENET_KERNEL __m128i lenet_4_rows(const lenet_dense *layer, const lenet_operand *input, int row)
 {
     const int8_t *w0 = layer->weights + LENET_MIN(row, layer->outputs - 1) * layer->pitch;
     const int8_t *w1 = layer->weights + LENET_MIN(row + 1, layer->outputs - 1) * layer->pitch;
     const int8_t *w2 = layer->weights + LENET_MIN(row + 2, layer->outputs - 1) * layer->pitch;
     const int8_t *w3 = layer->weights + LENET_MIN(row + 3, layer->outputs - 1) * layer->pitch;
     __m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0;
+    int i = 0;
 
-    for (int i = 0; i < layer->pitch; i += 16) {
+    for (; i + 8 * LENET_LANE <= layer->pitch; i += 8 * LENET_LANE) {
         const __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(input + i));
-        s0 = lenet_multiply_add(s0, x, _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w0 + i))));
-        s1 = lenet_multiply_add(s1, x, _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w1 + i))));
-        s2 = lenet_multiply_add(s2, x, _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w2 + i))));
-        s3 = lenet_multiply_add(s3, x, _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w3 + i))));
+        s0 = lenet_multiply_add(s0, x, lenet_weights(w0 + i));
+        s1 = lenet_multiply_add(s1, x, lenet_weights(w1 + i));
+        s2 = lenet_multiply_add(s2, x, lenet_weights(w2 + i));
+        s3 = lenet_multiply_add(s3, x, lenet_weights(w3 + i));
     }
+#if LENET_VNNI
+    if (i < layer->pitch) { /* the last 16 */
+        const __m256i x = lenet_16_codes(input + i);
+        s0 = lenet_multiply_add(s0, x, lenet_16_codes(w0 + i));
+        s1 = lenet_multiply_add(s1, x, lenet_16_codes(w1 + i));
+        s2 = lenet_multiply_add(s2, x, lenet_16_codes(w2 + i));
+        s3 = lenet_multiply_add(s3, x, lenet_16_codes(w3 + i));
+    }
+#endif
     s0 = _mm256_hadd_epi32(_mm256_hadd_epi32(s0, s1), _mm256_hadd_epi32(s2, s3));
     return _mm_add_epi32(_mm256_castsi256_si128(s0), _mm256_extracti128_si256(s0, 1));
 }
 
 /* Eight outputs from `row` on, with the bias. */
-LENET_KERNEL __m256i lenet_8_rows(const lenet_dense *layer, const int16_t *input, int row)
+LENET_KERNEL __m256i lenet_8_rows(const lenet_dense *layer, const lenet_operand *input, int row)
 {
     const __m128i low = lenet_4_rows(layer, input, row), high = lenet_4_rows(layer, input, row + 4);
     const __m256i bias = _mm256_loadu_si256((const __m256i *)(const void *)(layer->bias + row));
@@ -79,11 +109,11 @@ LENET_KERNEL int32_t lenet_row(const lenet_dense *layer, const int16_t *input, i
 
 #endif
 
-/* The input in 16 bits, with zeros up to the pitch. */
-LENET_KERNEL void lenet_widen_input(const lenet_dense *layer, const uint8_t *input, int16_t *work)
+/* The input as it is multiplied, with zeros up to the pitch. */
+LENET_KERNEL void lenet_widen_input(const lenet_dense *layer, const uint8_t *input, lenet_operand *operands)
 {
     for (int i = 0; i < layer->inputs; i++)
-        work[i] = input[i];
+        operands[i] = input[i];
     for (int i = layer->inputs; i < layer->pitch; i++)
-        work[i] = 0;
+        operands[i] = 0;
 }

@@ -1,17 +1,19 @@
 /* A layer whose outputs are codes. */
 LENET_KERNEL void lenet_multiply(const lenet_dense *layer, const uint8_t *input, uint8_t *output, int16_t *work)
 {
-    lenet_widen_input(layer, input, work);
+    lenet_operand *operands = (lenet_operand *)work;
+
+    lenet_widen_input(layer, input, operands);
 #if LENET_AVX2
     for (int row = 0; row < layer->outputs; row += 8) {
         uint8_t codes[16];
-        const __m128i code = lenet_requantize8(lenet_8_rows(layer, work, row), layer->scale + row, layer->output_zero);
+        const __m128i code = lenet_requantize8(lenet_8_rows(layer, operands, row), layer->scale + row, layer->output_zero);
         _mm_storeu_si128((__m128i *)(void *)codes, code);
         memcpy(output + row, codes, (size_t)LENET_MIN(8, layer->outputs - row));
     }
 #else
     for (int row = 0; row < layer->outputs; row++)
-        output[row] = lenet_requantize(lenet_row(layer, work, row), layer->scale[row], layer->output_zero);
+        output[row] = lenet_requantize(lenet_row(layer, operands, row), layer->scale[row], layer->output_zero);
 #endif
     if (layer->table != NULL)
         for (int row = 0; row < layer->outputs; row++)

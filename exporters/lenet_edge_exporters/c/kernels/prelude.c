@@ -15,6 +15,9 @@ typedef char lenet_needs_an_int_of_32_bits[sizeof(int) >= 4 ? 1 : -1];
 #elif defined(__AVX2__)
 #define LENET_AVX2 1
 #include <immintrin.h>
+#if (defined(__AVX512VNNI__) && defined(__AVX512VL__)) || defined(__AVXVNNI__)
+#define LENET_VNNI 1
+#endif
 #elif defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
 #define LENET_NEON 1
 #include <arm_neon.h>
@@ -28,6 +31,9 @@ typedef char lenet_needs_an_int_of_32_bits[sizeof(int) >= 4 ? 1 : -1];
 #endif
 #ifndef LENET_AVX2
 #define LENET_AVX2 0
+#endif
+#ifndef LENET_VNNI
+#define LENET_VNNI 0
 #endif
 #ifndef LENET_NEON
 #define LENET_NEON 0
@@ -43,10 +49,22 @@ typedef char lenet_needs_an_int_of_32_bits[sizeof(int) >= 4 ? 1 : -1];
  * convolution's weights as wide as what they are multiplied with; elsewhere fewer numbers in fewer bytes are better. */
 #if LENET_WASM || (!LENET_AVX2 && !LENET_NEON && !LENET_DSP && defined(__SSE2__))
 #define LENET_WHOLE_ROWS 1
-typedef int16_t lenet_weight;
 #else
 #define LENET_WHOLE_ROWS 0
+#endif
+#if LENET_WHOLE_ROWS || (LENET_AVX2 && !LENET_VNNI)
+typedef int16_t lenet_weight;
+#else
 typedef int8_t lenet_weight;
+#endif
+
+/* A code as it is multiplied, and how many of them one lane of 32 bits holds: VNNI takes bytes, all others pairs. */
+#if LENET_VNNI
+typedef uint8_t lenet_operand;
+enum { LENET_LANE = 4 };
+#else
+typedef int16_t lenet_operand;
+enum { LENET_LANE = 2 };
 #endif
 
 /* Kernels are inlined into one function a layer, whose sizes are then constants; -Os keeps one copy of each. */

@@ -2,18 +2,23 @@
 
 #if LENET_AVX2
 
-/* sum + x * w over pairs of 16-bit numbers: exact, and nothing saturates. */
+/* In a register of its own: gcc copies sums to another register and back, and loads weights once for every product. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define LENET_KEEP(vector) __asm__("" : "+v"(vector))
+#else
+#define LENET_KEEP(vector) (void)0
+#endif
+
+/* sum + x * w over a lane's codes, unsigned, and weights, signed: exact, and nothing saturates. */
 static inline __m256i lenet_multiply_add(__m256i sum, __m256i x, __m256i w)
 {
 #if defined(__AVX512VNNI__) && defined(__AVX512VL__)
-    return _mm256_dpwssd_epi32(sum, x, w);
-#elif defined(__AVXVNNI__)
-    return _mm256_dpwssd_avx_epi32(sum, x, w);
+    return _mm256_dpbusd_epi32(sum, x, w);
+#elif LENET_VNNI
+    return _mm256_dpbusd_avx_epi32(sum, x, w);
 #else
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
-#if defined(__GNUC__) && !defined(__clang__)
-    __asm__("" : "+x"(sum)); /* keeps gcc from copying every sum to another register and back */
-#endif
+    LENET_KEEP(sum);
     return sum;
 #endif
 }
