@@ -30,7 +30,8 @@ KNOWN_ANSWERS = PREFIX + "known_answers"
 CARD = PREFIX + "card"
 MAX_CLASSES = 2**16
 MAX_TOLERANCE = 0.01  # as a share of the greatest logit; float32 files are written with 0.0001
-_BLANK = "0" * 64  # what stands in the seal's place while the file is hashed
+BLANK = "0" * 64  # what stands in the seal's place while the file is hashed
+_ZIP_END, _ZIP_END_LENGTH = b"PK\5\6", 22  # the last record of a zip, where it has no comment
 
 _NO_EVIDENCE = (
     "the file carries no seal and no known answers; export it again with 'lenet-edge export', "
@@ -113,21 +114,40 @@ BROKEN = Proof(
 def seal(content: bytes, entries: dict[str, str]) -> bytes:
     """Add metadata, the hash of the initializers, and last the hash of the whole file to a serialized model."""
     digest = onnx_file.summarise(content).initializers_sha256
-    content = onnx_file.append_metadata(content, {**entries, INITIALIZERS: digest, SEAL: _BLANK})
+    content = onnx_file.append_metadata(content, {**entries, INITIALIZERS: digest, SEAL: BLANK})
     # The blank is the very end of the file, for the entry that holds it is its last field.
-    return seal_end(content[: -len(_BLANK)])
+    return seal_end(content[: -len(BLANK)])
 
 
 def seal_end(content: bytes) -> bytes:
     """Add to a file's end the hash of all before it."""
-    return content + hashlib.sha256(content + _BLANK.encode()).hexdigest().encode()
+    return content + _hash(content).encode()
+
+
+def seal_zip(content: bytes) -> bytes:
+    """Put the seal into a file that ends in a zip: over the blank before the zip's end record, which has to be last."""
+    before, _, after = _parts(content)
+    return before + _hash(before, after).encode() + after
 
 
 def is_sealed(content: bytes) -> bool:
     """Whether the file's bytes are those that were sealed; False too for a file without a seal."""
-    stated = content[-len(_BLANK) :]
-    expected = hashlib.sha256(content[: -len(_BLANK)] + _BLANK.encode()).hexdigest().encode()
-    return stated == expected
+    before, stated, after = _parts(content)
+    return stated == _hash(before, after).encode()
+
+
+def _parts(content: bytes) -> tuple[bytes, bytes, bytes]:
+    """What is before the seal, the seal, and what is behind it: nothing, or the end record of a zip."""
+    end = len(content)
+    if content[-_ZIP_END_LENGTH:].startswith(_ZIP_END):
+        end -= _ZIP_END_LENGTH
+    start = max(end - len(BLANK), 0)
+    return content[:start], content[start:end], content[end:]
+
+
+def _hash(before: bytes, after: bytes = b"") -> str:
+    """SHA-256 of a file whose seal is blank."""
+    return hashlib.sha256(before + BLANK.encode() + after).hexdigest()
 
 
 def is_broken(content: bytes) -> bool:

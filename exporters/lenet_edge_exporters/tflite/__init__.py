@@ -21,6 +21,7 @@ from lenet_edge_exporters.integer_program import graph
 from lenet_edge_exporters.integer_program.dense import Dense
 from lenet_edge_exporters.integer_program.program import UnsupportedError
 from lenet_edge_exporters.known_answers import OnnxLogits, answer_images
+from lenet_edge_exporters.tflite import described
 from lenet_edge_exporters.tflite.model import Codes, ModelWriter
 from lenet_edge_exporters.tflite.operators import SIGNED, write
 from lenet_edge_runtime import proof
@@ -41,15 +42,18 @@ def load(path: Path, threads: int = 1) -> LoadedModel:
 
 
 def seal(_content: bytes, job: ExportJob, model: LoadedModel, card: Mapping[str, Any] | None) -> bytes:
-    """The file again with the card and known answers in its metadata, and the seal behind its end.
+    """The file again with the card and known answers in its metadata, and the seal in the zip at its end.
 
     Known answers may be a step off elsewhere: not every kernel rounds as XNNPACK does.
     """
     pixels = answer_images(job.check_pixels, model)
     step = float(json.loads(model.metadata[LOGIT_STEP]))
     answers = proof.KnownAnswers(pixels, model.logits(pixels), tolerance=1.001 * step)
-    entries = {proof.KNOWN_ANSWERS: answers.to_json(), proof.SEAL: "the last 64 bytes of the file"}
-    return proof.seal_end(_written(job, entries if card is None else {**entries, proof.CARD: json.dumps(card)}))
+    entries = {
+        proof.KNOWN_ANSWERS: answers.to_json(),
+        proof.SEAL: "the 64 bytes before the last 22",
+    }
+    return proof.seal_zip(_written(job, entries if card is None else {**entries, proof.CARD: json.dumps(card)}))
 
 
 def _written(job: ExportJob, evidence: Mapping[str, str]) -> bytes:
@@ -72,7 +76,10 @@ def _written(job: ExportJob, evidence: Mapping[str, str]) -> bytes:
     tensor, codes = write(last, writer, tensor, codes, len(hidden) + 1)
     target = _named_logits(writer, job, tensor, codes)
     metadata = {**job.metadata("tflite", "NHWC"), LOGIT_STEP: json.dumps(scale), **evidence}
-    return writer.content(source, target, {key: value.encode() for key, value in sorted(metadata.items())})
+    recipe = str(job.provenance.get("recipe", "image classifier"))
+    about = described.metadata_of(job.spec, recipe, "an image classifier by lenet-edge")
+    entries = {**{key: value.encode() for key, value in metadata.items()}, described.ENTRY: about}
+    return described.with_label_file(writer.content(source, target, dict(sorted(entries.items()))), job.spec)
 
 
 def logit_codes(logits: NDArray[np.float32]) -> tuple[float, int]:
