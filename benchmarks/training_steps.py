@@ -12,7 +12,9 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -26,6 +28,7 @@ from lenet_edge.data.datasets import load_dataset
 from lenet_edge.data.image_data import ImageData
 from lenet_edge.networks.pooling import DeferredReLU, MaxPool2x2
 from lenet_edge.networks.recipes import RECIPES
+from lenet_edge.training.batches import Batch
 from lenet_edge.training.trainer import Trainer
 from lenet_edge.training.training import start_record
 from lenet_edge.training.watcher import Watcher
@@ -83,9 +86,20 @@ def torchs_average(trainer: Trainer) -> None:
     trainer.average = TorchAverage(trainer)  # type: ignore[assignment]
 
 
-def in_turn(trainer: Trainer) -> None:
-    """Each batch drawn when it is needed."""
-    trainer.draws_ahead = False
+def drawn_ahead(trainer: Trainer) -> None:
+    """A thread draws the next batch while this one trains; one, so that the draws keep their order."""
+    pool = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+    draw, waiting = trainer.batches.draw, deque[Future[Batch]]()
+
+    def epoch(steps: int) -> Iterator[Batch]:
+        order = torch.randperm(len(trainer.batches.pixels), generator=trainer.generator)
+        for indices in torch.split(order, trainer.batches.size)[:steps]:
+            waiting.append(pool.submit(draw, indices))
+            if len(waiting) == 2:
+                yield waiting.popleft().result()
+        yield waiting.popleft().result()
+
+    trainer.batches.epoch = epoch  # type: ignore[method-assign]
 
 
 def channels_last(trainer: Trainer) -> None:
@@ -130,7 +144,7 @@ def nothing(_: object) -> None:
 
 def all_back(trainer: Trainer) -> None:
     """All changes of a trainer that are kept, taken back."""
-    for change in (torchs_optimizer, torchs_average, in_turn):
+    for change in (torchs_optimizer, torchs_average):
         change(trainer)
 
 
@@ -142,13 +156,13 @@ def all_patched(stack: contextlib.ExitStack) -> None:
 
 WAYS: dict[str, tuple[Change, Patches]] = {
     "lenet-edge": (nothing, nothing),
-    "without: the next batch drawn meanwhile": (in_turn, nothing),
     "without: a grid from sums": (nothing, torchs_grid),
     "without: ReLU after pooling": (nothing, relu_first),
     "without: ReLU after pooling, pooling by maxima": (nothing, torchs_pooling),
     "without: our call of the optimizer": (torchs_optimizer, nothing),
     "without: our average": (torchs_average, nothing),
     "without all of these": (all_back, all_patched),
+    "with: the next batch drawn meanwhile": (drawn_ahead, nothing),
     "with: averaging at every fourth step": (seldom_averaged, nothing),
     "with: channels last": (channels_last, nothing),
     "with: torch.compile": (compiled, nothing),

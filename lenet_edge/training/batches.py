@@ -1,8 +1,7 @@
-"""The batches of an epoch: shuffled, changed at random, strangers beside them; with threads, one step ahead."""
+"""The batches of an epoch: shuffled, changed at random, strangers beside them."""
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -47,20 +46,11 @@ class Batches:
         self._padding, self._amounts, self._allowed = recipe.padding, amounts_for(recipe, allowed), allowed
         self._has_polarity, self._generator, self._team = has_polarity, generator, team
 
-    def epoch(self, steps: int, ahead: bool) -> Iterator[Batch]:
-        """The batches of an epoch; `ahead`: a thread draws the next one meanwhile, with the same bits."""
+    def epoch(self, steps: int) -> Iterator[Batch]:
+        """The batches of an epoch, each drawn when it is asked for."""
         order = torch.randperm(len(self.pixels), generator=self._generator)
         chosen = [part.to(self.pixels.device) for part in torch.split(order, self.size)[:steps]]
-        if not ahead:
-            yield from map(self.draw, chosen)
-            return
-        # One thread: the generator's draws keep their order.
-        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            coming = pool.submit(self.draw, chosen[0])
-            for indices in chosen[1:]:
-                batch, coming = coming.result(), pool.submit(self.draw, indices)
-                yield batch
-            yield coming.result()
+        return map(self.draw, chosen)
 
     def draw(self, indices: Tensor) -> Batch:
         """The batch of these images, changed as the generator says next."""

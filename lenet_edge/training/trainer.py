@@ -74,7 +74,6 @@ class Trainer:
             self.train_pixels, self.train_labels, self.recipe, data.augmentation, self.spec.polarity != "any",
             self.generator, team,
         )  # fmt: skip
-        self.draws_ahead = self.device.type == "cpu" and record.threads > 1
         self.val_accuracy: float | None = None
 
     def on_device(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -95,7 +94,7 @@ class Trainer:
         size = self.batches.size
         loss_sum, right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         rate, start = 0.0, time.perf_counter()
-        for step, batch in enumerate(self.batches.epoch(self.steps, self.draws_ahead)):
+        for step, batch in enumerate(self.batches.epoch(self.steps)):
             if (signal_number := self._stop_signal(watcher, step)) is not None:
                 raise TrainingStopped(f"stopped in epoch {self.epoch + 1}", signal_number)
             self.updates = self.epoch * self.steps + step
