@@ -9,7 +9,7 @@ import numpy as np
 
 from lenet_edge_exporters.c import folder
 from lenet_edge_runtime import metadata, proof
-from lenet_edge_runtime.printable import code_span, to_json
+from lenet_edge_runtime.printable import code_span
 from lenet_edge_runtime.proof import KnownAnswers
 from lenet_edge_runtime.shared_library import DEFAULT_NAME, NAME
 from lenet_edge_runtime.spec import ModelSpec
@@ -38,7 +38,7 @@ def fields_of(stated: Mapping[str, str], stem: str) -> dict[str, str]:
         "CLASSES": str(len(spec.labels)),
         "LABEL_LIST": folder.label_list(spec.labels),
         "ANSWER": str(answer),
-        "ANSWER_LABEL": code_span(to_json(spec.labels[answer])),
+        "ANSWER_LABEL": code_span(spec.labels[answer]),
         "IMAGE_DATA": folder.numbers(pixels),
         **measures,
     }

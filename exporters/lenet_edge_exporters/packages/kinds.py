@@ -11,8 +11,6 @@ from pathlib import Path
 
 from lenet_edge_runtime.near_names import did_you_mean
 
-HEADER = "{}.h"  # of the C export: where it lies in a package, the network's name is read again
-
 
 @dataclass(frozen=True)
 class PackageKind:
@@ -43,7 +41,7 @@ PACKAGES = {
     for row in (
         PackageKind(
             "cmake", "c", "CMake: install, then find_package",
-            copied={"{}.h": HEADER, "{}.c": "{}.c", "{}_selftest.c": "{}_selftest.c"},
+            copied={"{}.h": "{}.h", "{}.c": "{}.c", "{}_selftest.c": "{}_selftest.c"},
             templates={
                 "CMakeLists.txt": "cmake/CMakeLists.txt",
                 "{}Config.cmake": "cmake/Config.cmake",
@@ -55,7 +53,7 @@ PACKAGES = {
         ),
         PackageKind(
             "arduino", "c", "Arduino: a library for Add .ZIP Library",
-            copied={"src/{}.h": HEADER, "src/{}.c": "{}.c"},
+            copied={"src/{}.h": "{}.h", "src/{}.c": "{}.c"},
             templates={
                 "library.properties": "arduino/library.properties",
                 "README.md": "arduino/README.md",
@@ -65,7 +63,7 @@ PACKAGES = {
         ),
         PackageKind(
             "platformio", "c", "PlatformIO: a library with library.json",
-            copied={"src/{}.h": HEADER, "src/{}.c": "{}.c"},
+            copied={"src/{}.h": "{}.h", "src/{}.c": "{}.c"},
             templates={
                 "library.json": "platformio/library.json",
                 "README.md": "platformio/README.md",
@@ -76,7 +74,7 @@ PACKAGES = {
         ),
         PackageKind(
             "esp-idf", "c", "ESP-IDF: a component",
-            copied={"{}.h": HEADER, "{}.c": "{}.c"},
+            copied={"{}.h": "{}.h", "{}.c": "{}.c"},
             templates={
                 "CMakeLists.txt": "esp-idf/CMakeLists.txt",
                 "idf_component.yml": "esp-idf/idf_component.yml",
@@ -89,7 +87,7 @@ PACKAGES = {
         ),
         PackageKind(
             "zephyr", "c", "Zephyr: a module",
-            copied={"src/{}.h": HEADER, "src/{}.c": "{}.c"},
+            copied={"src/{}.h": "{}.h", "src/{}.c": "{}.c"},
             templates={
                 "zephyr/module.yml": "zephyr/module.yml",
                 "zephyr/CMakeLists.txt": "zephyr/CMakeLists.txt",

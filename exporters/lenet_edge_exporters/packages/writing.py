@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,12 +12,11 @@ from lenet_edge_exporters import atomic
 from lenet_edge_exporters.c import stated, wasm
 from lenet_edge_exporters.c.folder import fill
 from lenet_edge_exporters.packages.fields import fields_of, name_in
-from lenet_edge_exporters.packages.kinds import HEADER, PackageKind
+from lenet_edge_exporters.packages.kinds import PackageKind
 from lenet_edge_runtime.reading import read_bytes
-from lenet_edge_runtime.shared_library import DEFAULT_NAME
 
 _READERS: dict[str, Callable[[Path], dict[str, str]]] = {"c": stated.read_c, "wasm": wasm.read_metadata}
-_OURS = b"Written by lenet-edge"  # in every header of the C export
+_HEADING = re.compile(rb"# ([a-z0-9_]+), ")  # of a README: the network's name in C, and what the package is
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def write(kind: PackageKind, exported: Path) -> Package:
     """Write the package of an exported folder beside it; what else lies in the package's folder stays."""
     files = render(kind, exported)
     path = exported.with_name(exported.name.removesuffix(f"-{kind.format}") + kind.suffix)
-    atomic.write_folder(path, files, list(_earlier(kind, path)))
+    atomic.write_folder(path, files, _earlier(kind, path))
     return Package(kind.name, path, tuple(files), sum(map(len, files.values())))
 
 
@@ -60,12 +60,13 @@ def template(name: str) -> str:
     return resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def _earlier(kind: PackageKind, path: Path) -> Iterator[str]:
-    """The files that an earlier export left in the package: its network may have had another name."""
-    header = next((place for place, source in kind.copied.items() if source == HEADER), None)
-    if header is None:
-        yield from kind.files(DEFAULT_NAME)
-        return
-    for found in path.glob(header.format("*")):
-        if _OURS in read_bytes(found):
-            yield from kind.files(found.stem)
+def _earlier(kind: PackageKind, path: Path) -> tuple[str, ...]:
+    """The files that an earlier export left in the package, whose network may have had another name.
+
+    Its README says which: other networks that a user keeps there are not ours to remove.
+    """
+    try:
+        found = _HEADING.match(read_bytes(path / "README.md"))
+    except OSError:
+        return ()
+    return kind.files(found[1].decode()) if found else ()

@@ -108,15 +108,15 @@ def test_npm_name_is_one_that_npm_takes(stem: str, name: str) -> None:
 def test_another_name_takes_the_place_of_the_name_before(
     kind: str, exported: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """The files of the other name go, those of a user stay."""
-    row = PACKAGES[kind]
+    """The files of the other name go, those of a user stay, among them those of another network."""
+    row, theirs = PACKAGES[kind], tmp_path / f"net-{kind}" / "clothes.h"
     for name in ("digits", "lenet"):
         shutil.rmtree(tmp_path / "net-c", ignore_errors=True)
         shutil.copytree(exported("c", name), tmp_path / "net-c")
         package = write(row, tmp_path / "net-c")
-        (package.path / "digits.txt").write_text("mine")
+        shutil.copy(exported("c", name) / f"{name}.h", theirs)
     found = {path.relative_to(package.path).as_posix() for path in package.path.rglob("*") if path.is_file()}
-    assert found == {*row.files("lenet"), "digits.txt"}
+    assert found == {*row.files("lenet"), "clothes.h"}
 
 
 def test_folder_of_another_format_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@
 #include "image.h"
 
 #ifdef __AVR__
-#error "@NAME@ needs a board with a 32-bit processor: an Uno, Nano or Mega with AVR is too small for it"
+#error "@NAME@ needs a board with a 32-bit processor: an Uno, Nano or Mega with AVR has one of 8 bits"
 #endif
 
 #ifdef LED_BUILTIN
