@@ -22,7 +22,7 @@ class PackageKind:
 
     name: str  # what --package takes, and the ending of the package's folder
     format: str  # of the exported folder that it is made from
-    summary: str
+    summary: str  # what the tool takes
     copied: Mapping[str, str]
     templates: Mapping[str, str]
 
@@ -40,7 +40,7 @@ PACKAGES = {
     row.name: row
     for row in (
         PackageKind(
-            "cmake", "c", "CMake: install, then find_package",
+            "cmake", "c", "a project to install, for find_package",
             copied={"{}.h": "{}.h", "{}.c": "{}.c", "{}_selftest.c": "{}_selftest.c"},
             templates={
                 "CMakeLists.txt": "cmake/CMakeLists.txt",
@@ -52,7 +52,7 @@ PACKAGES = {
             },
         ),
         PackageKind(
-            "arduino", "c", "Arduino: a library for Add .ZIP Library",
+            "arduino", "c", "a library for Add .ZIP Library",
             copied={"src/{}.h": "{}.h", "src/{}.c": "{}.c"},
             templates={
                 "library.properties": "arduino/library.properties",
@@ -62,7 +62,7 @@ PACKAGES = {
             },
         ),
         PackageKind(
-            "platformio", "c", "PlatformIO: a library with library.json",
+            "platformio", "c", "a library with library.json",
             copied={"src/{}.h": "{}.h", "src/{}.c": "{}.c"},
             templates={
                 "library.json": "platformio/library.json",
@@ -73,7 +73,7 @@ PACKAGES = {
             },
         ),
         PackageKind(
-            "esp-idf", "c", "ESP-IDF: a component",
+            "esp-idf", "c", "a component",
             copied={"{}.h": "{}.h", "{}.c": "{}.c"},
             templates={
                 "CMakeLists.txt": "esp-idf/CMakeLists.txt",
@@ -86,7 +86,7 @@ PACKAGES = {
             },
         ),
         PackageKind(
-            "zephyr", "c", "Zephyr: a module",
+            "zephyr", "c", "a module",
             copied={"src/{}.h": "{}.h", "src/{}.c": "{}.c"},
             templates={
                 "zephyr/module.yml": "zephyr/module.yml",
@@ -100,7 +100,7 @@ PACKAGES = {
             },
         ),
         PackageKind(
-            "npm", "wasm", "npm: import in browsers, bundlers and Node, with types",
+            "npm", "wasm", "for browsers, bundlers and Node, with types",
             copied={name: name for name in ("lenet.wasm", "lenet.mjs", "lenet.json")},
             templates={
                 "package.json": "npm/package.json",
