@@ -1,4 +1,4 @@
-"""Random affine changes of a whole batch at once, on whatever device the batch lies."""
+"""Random changes of a whole batch at once, of place and of light, on whatever device the batch lies."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from lenet_edge.networks.recipes import Recipe
+
+DENSEST = 0.8  # of a veil, an even grey over the image: so much of the contrast it takes at most
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Augmentation:
     flip: bool = False  # mirrored left to right, half of the time
     vertical_flip: bool = False  # turned upside down, half of the time
     jitter: float = 0.0  # share of brightness, and of contrast about the image's mean
+    veil: float = 0.0  # share of the images that lie behind one
     strange_mirrored: tuple[int, ...] = ()
     strange_upended: tuple[int, ...] = ()
     strange_turned: tuple[int, ...] = ()
@@ -36,7 +39,7 @@ def amounts_for(recipe: Recipe, allowed: Augmentation) -> Augmentation | None:
     """What the data allow, and what the recipe adds; None where the recipe trains on the images as they are."""
     if not recipe.augment:
         return None
-    return replace(allowed, vertical_flip=recipe.vertical_flip, jitter=recipe.jitter)
+    return replace(allowed, vertical_flip=recipe.vertical_flip, jitter=recipe.jitter, veil=recipe.veil)
 
 
 def augment(
@@ -57,10 +60,14 @@ def augment(
     changed: Tensor = F.grid_sample(
         pixels[share].float(), _grid(theta, *out_size), mode="bilinear", padding_mode="zeros", align_corners=False
     )
-    if not amounts.jitter:
-        return changed
-    factors = _jitter_factors(n, amounts.jitter, generator)[:, share]
-    return _jittered(changed, factors.to(pixels.device))
+    if amounts.jitter:
+        factors = _jitter_factors(n, amounts.jitter, generator)[:, share]
+        changed = _jittered(changed, factors.to(pixels.device))
+    if amounts.veil:
+        density, grey = _veils(n, amounts.veil, generator)[:, share].to(pixels.device)
+        inside = changed[:, :, padding : padding + height, padding : padding + width]  # what is padded stays black
+        inside.lerp_(grey, density)
+    return changed
 
 
 def _grid(theta: Tensor, height: int, width: int) -> Tensor:
@@ -93,6 +100,14 @@ def _jittered(images: Tensor, factors: Tensor) -> Tensor:
     mean = images.mean((1, 2, 3), keepdim=True)
     varied: Tensor = torch.lerp(mean, images, contrast) * brightness
     return varied.clamp(0, 255)
+
+
+def _veils(n: int, share: float, generator: Generator) -> Tensor:
+    """Densities, 0 for all but a `share` of the images, and greys from 0 to 255, of veils: [2, n, 1, 1, 1]."""
+    import torch
+
+    chance, density, grey = torch.rand(3, n, 1, 1, 1, generator=generator)
+    return torch.stack([torch.where(chance < share, DENSEST * density, 0), 255 * grey])
 
 
 def _matrices(

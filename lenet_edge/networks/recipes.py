@@ -49,6 +49,7 @@ class Recipe:
     made_for: Annotated[str, FileName()] = "mnist"  # the data set it is trained on where none is named
     vertical_flip: bool = False  # also augment by turning images upside down, half of the time
     jitter: Share = 0.0  # also augment brightness and contrast, by up to this share
+    veil: Share = 0.0  # of the images, that lie behind a veil: a lighter ground, less contrast (`data.augmentation`)
     normalisation: tuple[float, float] | None = None  # mean and std in place of the data's own
     class_weights: Literal["none", "balanced"] = "none"  # of the loss; balanced: the rarer a class, the heavier
     patience: Annotated[int, Within(1, 1_000_000)] | None = (
@@ -178,6 +179,13 @@ RECIPES = {
             source="lenet5 on a short schedule",
             epochs=1,
             minimum_steps=400,
+        ),
+        replace(
+            _LENET5,
+            name="lenet5-robust",
+            summary="lenet5 for light or uneven grounds: a tenth of the training images lie behind a veil",
+            source="lenet5, with random linear changes of contrast and ground",
+            veil=0.1,
         ),
         _CLASSIC,
         replace(

@@ -56,6 +56,28 @@ def test_jitter_scales_contrast_and_brightness(pixels: torch.Tensor) -> None:
     assert 1.1 < max(slopes) <= 1.44
 
 
+def test_a_veil_lightens_the_ground_and_takes_contrast() -> None:
+    """What black and white become says how dense the veil is and how bright; a plain image is behind it as a whole."""
+    amounts, n = Augmentation(0, 0, 0, 0, veil=0.25), 4000
+    dark, light = (
+        augment(torch.full((n, 1, 20, 20), grey, dtype=torch.uint8), 3, amounts, generator())[:, 0].double()
+        for grey in (0, 255)
+    )
+    border = torch.ones(26, 26, dtype=torch.bool)
+    border[3:-3, 3:-3] = False
+    assert float(dark[:, border].abs().max()) == 0  # what the network pads stays black
+    ground, contrast = dark[:, 3:-3, 3:-3].flatten(1), (light - dark)[:, 3:-3, 3:-3].flatten(1)
+    assert max(float((part.amax(1) - part.amin(1)).max()) for part in (ground, contrast)) < 0.01
+    density = 1 - contrast[:, 0] / 255
+    veiled = density > 1e-6
+    assert float(veiled.double().mean()) == pytest.approx(0.25, abs=0.03)
+    assert float(ground[~veiled].abs().max()) == 0
+    assert 0.75 < float(density.max()) <= 0.8 + 1e-6
+    greys = ground[veiled, 0] / density[veiled]
+    assert float(greys.mean()) == pytest.approx(127.5, abs=10)
+    assert 240 < float(greys.max()) < 256
+
+
 def test_shift_stays_within_its_amount() -> None:
     """The centre of mass of a dot moves by at most the amount, in both directions and both ways."""
     dots = torch.zeros(500, 1, 28, 28, dtype=torch.uint8)
