@@ -22,6 +22,7 @@ from lenet_edge_exporters.export_job import Measurement
 from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.errors import ModelFileError
 from lenet_edge_runtime.sessions import open_session
+from tools import needs, said
 
 RECIPES = {"digits": "lenet5", "old_digits": "lenet5-classic"}
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
@@ -107,18 +108,6 @@ def digits_c(named: dict[str, Named], tmp_path: Path) -> Path:
     return Path(shutil.copytree(named["digits"].folder, tmp_path / "net-c"))
 
 
-def needs(*tools: str) -> None:
-    for tool in tools:
-        if not shutil.which(tool):
-            pytest.skip(f"{tool} is not installed")
-
-
-def run(*command: object) -> str:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 # --- two networks in one program
 
 
@@ -131,8 +120,8 @@ def test_two_networks_go_into_one_program(compiler: str, suffix: str, named: dic
     (tmp_path / "images.h").write_text(emulation.c_images(named["digits"].pixels))
     (tmp_path / f"main.{suffix}").write_text(PROGRAM)
     program = tmp_path / "program"
-    run(*compiler.split(), *WARNINGS, *folders, tmp_path / f"main.{suffix}", *objects, "-o", program)
-    lines = run(program).splitlines()
+    said(*compiler.split(), *WARNINGS, *folders, tmp_path / f"main.{suffix}", *objects, "-o", program)
+    lines = said(program).splitlines()
     assert [line for line in lines if "known answers" in line] == ["PASS: 16 of 16 known answers"] * 2
     found = np.array([line.split() for line in lines[: 2 * IMAGES]], np.uint32).view(np.float32)
     for start, net in enumerate(named.values()):
@@ -165,8 +154,8 @@ def test_cmake_takes_two_networks_into_a_project(named: dict[str, Named], tmp_pa
     lines += ["add_library(both STATIC both.c)", "target_link_libraries(both PRIVATE digits old_digits)"]
     (tmp_path / "CMakeLists.txt").write_text("\n".join(lines))
     (tmp_path / "both.c").write_text('#include "digits.h"\n#include "old_digits.h"\n')
-    run("cmake", "-S", tmp_path, "-B", tmp_path / "out", "-G", "Unix Makefiles")
-    targets = run("cmake", "--build", tmp_path / "out", "--target", "help")
+    said("cmake", "-S", tmp_path, "-B", tmp_path / "out", "-G", "Unix Makefiles")
+    targets = said("cmake", "--build", tmp_path / "out", "--target", "help")
     assert {"both", "digits", "old_digits"} <= set(targets.split())
 
 
@@ -187,7 +176,7 @@ def test_nothing_in_the_folder_is_called_lenet(named: dict[str, Named]) -> None:
 def test_linker_sees_no_other_names(digits_c: Path, tmp_path: Path) -> None:
     needs("gcc", "nm")
     built = toolchain.compile_c([digits_c / "digits.c"], tmp_path / "digits.o", ["-O1", "-c"], ["gcc"])
-    symbols = {line.split()[-1] for line in run("nm", "-g", "--defined-only", built).splitlines()}
+    symbols = {line.split()[-1] for line in said("nm", "-g", "--defined-only", built).splitlines()}
     assert symbols == {f"digits_{name}" for name in ("predict", "best", "known", "labels", "identity")}
 
 
@@ -209,7 +198,7 @@ def test_default_name_is_the_only_difference_and_takes_the_place_of_the_name_bef
 def test_library_made_by_its_makefile_is_opened(named: dict[str, Named], digits_c: Path) -> None:
     """By the functions that it says it has, whatever the file is called."""
     needs("make", "gcc")
-    run("make", "-C", digits_c, "CFLAGS=-O1", "digits.so")
+    said("make", "-C", digits_c, "CFLAGS=-O1", "digits.so")
     library = Classifier((digits_c / "digits.so").rename(digits_c / "network.so"))
     np.testing.assert_array_equal(library.logits(named["digits"].pixels), named["digits"].logits)
 
@@ -300,7 +289,7 @@ def test_name_that_is_taken_in_c_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "complaint"),
     [
         (["--format", "c", "--name", "2nd"], "a network's name in C is 2 to 22 lower-case letters"),
         (["--format", "c", "--name", "class"], "class is taken in C"),
@@ -311,10 +300,10 @@ def test_name_that_is_taken_in_c_is_refused(name: str) -> None:
         (["--name", "digits"], "the name digits is for a folder of C, and none is exported: add the format c"),
     ],
 )
-def test_name_that_cannot_be_is_a_usage_error(options: list[str], said: str, cli: CommandLine) -> None:
+def test_name_that_cannot_be_is_a_usage_error(options: list[str], complaint: str, cli: CommandLine) -> None:
     failed = cli("export", *options)
     assert failed.exit_code == 2
-    assert f"Error: Invalid value: --name: {said}" in failed.stderr
+    assert f"Error: Invalid value: --name: {complaint}" in failed.stderr
 
 
 # --- where it is found again
