@@ -2,8 +2,8 @@
 
     python benchmarks/known_answer_faults.py lenet5-mnist.int8.onnx --faults 500
 
-Each fault flips one random bit of one random byte of one initializer (initializers by their bytes; --kind scales takes
-those in float32 alone) and replays the 16 images in onnxruntime. A file that onnxruntime refuses is found, too.
+Each fault flips one random bit of one random byte of one initializer of its kind, and replays
+the 16 images in onnxruntime (initializers are drawn by their bytes). A file that onnxruntime refuses is found, too.
 """
 
 import argparse
