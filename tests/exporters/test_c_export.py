@@ -240,7 +240,7 @@ def job_of(net: nn.Sequential) -> ExportJob:
     return ExportJob(net.eval(), spec, pixels, pixels)
 
 
-@pytest.mark.parametrize("build", FAST)
+@pytest.mark.parametrize("build", [*FAST, "Cortex-M4"])
 @pytest.mark.parametrize("name", NETS)
 def test_same_bits_for_other_nets(name: str, build: str, tmp_path: Path) -> None:
     torch.manual_seed(0)

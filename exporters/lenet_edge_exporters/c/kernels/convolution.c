@@ -225,6 +225,42 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
 
 #else
 
+#if LENET_DSP
+
+/* The window of output (y, x), row after row, the zero point where it leaves the input: as bytes, at the end of where
+ * the numbers will be, then as numbers in the order in which lenet_widen gives weights. */
+LENET_KERNEL void lenet_patch(const lenet_convolution *layer, const uint8_t *input, int y, int x, int16_t *patch)
+{
+    const int length = layer->kernel_width * layer->channels;
+    const int top = y * layer->stride_y - layer->pad_top, left = x * layer->stride_x - layer->pad_left;
+    const int across = left >= 0 && left + layer->kernel_width <= layer->width;
+    const int whole = across && top >= 0 && top + layer->kernel_height <= layer->height;
+    const uint8_t *from = input + (top * layer->width + left) * layer->channels;
+    uint8_t *bytes = (uint8_t *)patch + layer->pitch, *to = bytes;
+
+    for (int row = 0; whole && row < layer->kernel_height; row++, to += length, from += layer->width * layer->channels) {
+        int i = 0;
+#if defined(__ARM_FEATURE_UNALIGNED)
+        for (; i + 4 <= length; i += 4)
+            LENET_COPY(to + i, from + i, 4);
+#endif
+        for (; i < length; i++)
+            to[i] = from[i];
+    }
+    if (!whole) {
+        const int first = LENET_MAX(0, -left) * layer->channels;
+        const int last = LENET_MIN(length, (layer->width - left) * layer->channels);
+        memset(to, layer->input_zero, (size_t)(layer->kernel_height * length));
+        for (int row = 0; row < layer->kernel_height; row++, to += length, from += layer->width * layer->channels)
+            if (top + row >= 0 && top + row < layer->height)
+                for (int i = first; i < last; i++)
+                    to[i] = from[i];
+    }
+    lenet_widen_codes(bytes, layer->kernel_height * length, patch);
+}
+
+#else
+
 /* The window of output (y, x) as 16-bit numbers, row after row, the zero point where it leaves the input. What follows
  * a row up to the next meets weights that are zero. */
 LENET_KERNEL void lenet_patch(const lenet_convolution *layer, const uint8_t *LENET_RESTRICT input, int y, int x,
@@ -253,6 +289,8 @@ LENET_KERNEL void lenet_patch(const lenet_convolution *layer, const uint8_t *LEN
     }
 }
 
+#endif
+
 /* Sums of eight channels for one pooled pixel, or for `count` pixels of the output, to codes. */
 LENET_KERNEL void lenet_finish8(const lenet_convolution *layer, int32_t sums[4][8], int filter, int count,
                                 uint8_t *output)
@@ -262,14 +300,15 @@ LENET_KERNEL void lenet_finish8(const lenet_convolution *layer, int32_t sums[4][
     uint8_t codes[4][8];
 
     if (layer->pooling == LENET_MAX_2X2) { /* of the sums: requantization keeps their order */
-        for (int i = 0; i < 8; i++) {
+        for (int i = 0; i < LENET_TOGETHER(filters); i++) {
             const int32_t upper = LENET_MAX(sums[0][i], sums[1][i]), lower = LENET_MAX(sums[2][i], sums[3][i]);
             sums[0][i] = LENET_MAX(upper, lower);
         }
         count = 1;
     }
     for (int i = 0; i < (layer->pooling == LENET_AVERAGE_2X2 ? 4 : count); i++)
-        lenet_requantize8(sums[i], scale, layer->output_zero, codes[i]);
+        for (int f = 0; f < LENET_TOGETHER(filters); f++)
+            codes[i][f] = lenet_requantize(sums[i][f], scale[f], layer->output_zero);
     if (layer->pooling == LENET_AVERAGE_2X2) {
         const float *values = layer->values;
         for (int f = 0; f < filters; f++)
@@ -316,7 +355,7 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
             }
             for (int filter = 0; filter < layer->filters; filter += 8) {
                 int32_t sums[4][8];
-                for (int f = 0; f < 8; f++) {
+                for (int f = 0; f < LENET_TOGETHER(layer->filters - filter); f++) {
                     const int32_t bias = layer->bias[filter + f];
                     int32_t four[4] = {bias, bias, bias, bias};
                     if (filter + f < layer->filters)

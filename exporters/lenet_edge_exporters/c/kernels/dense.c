@@ -87,11 +87,12 @@ LENET_KERNEL int32_t lenet_row(const lenet_dense *layer, const int16_t *input, i
     }
     sum += lenet_total(vaddq_s32(s0, s1));
 #elif LENET_DSP
-    for (int i = 0; i < layer->inputs; i += 4) {
-        uint32_t first, second;
-        lenet_widen(weights + i, &first, &second);
-        sum = __smlad((int16x2_t)lenet_word(input + i), (int16x2_t)first, sum);
-        sum = __smlad((int16x2_t)lenet_word(input + i + 2), (int16x2_t)second, sum);
+    for (int i = 0; i < layer->pitch; i += 8) {
+        uint32_t even, odd;
+        lenet_widen(weights + i, &even, &odd);
+        sum = lenet_multiply_add4(sum, input + i, even, odd);
+        lenet_widen(weights + i + 4, &even, &odd);
+        sum = lenet_multiply_add4(sum, input + i + 4, even, odd);
     }
 #elif LENET_WASM
     v128_t sums = wasm_i32x4_splat(0);
@@ -109,11 +110,23 @@ LENET_KERNEL int32_t lenet_row(const lenet_dense *layer, const int16_t *input, i
 
 #endif
 
-/* The input as it is multiplied, with zeros up to the pitch. */
+/* The input as it is multiplied. What follows it up to the pitch meets weights that are zero. */
 LENET_KERNEL void lenet_widen_input(const lenet_dense *layer, const uint8_t *input, lenet_operand *operands)
 {
+#if LENET_DSP
+    const int whole = layer->inputs / 4 * 4;
+
+    lenet_widen_codes(input, whole, operands);
+    if (whole < layer->inputs) {
+        uint8_t rest[4] = {0};
+        for (int i = whole; i < layer->inputs; i++)
+            rest[i - whole] = input[i];
+        lenet_widen_codes(rest, 4, operands + whole);
+    }
+#else
     for (int i = 0; i < layer->inputs; i++)
         operands[i] = input[i];
     for (int i = layer->inputs; i < layer->pitch; i++)
         operands[i] = 0;
+#endif
 }

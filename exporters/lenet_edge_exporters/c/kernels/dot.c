@@ -30,15 +30,63 @@ static inline uint32_t lenet_word(const void *from)
     return word;
 }
 
-/* Four weights as two pairs of 16-bit numbers. */
-static inline void lenet_widen(const int8_t *weights, uint32_t *first, uint32_t *second)
+/* Four weights as two pairs of 16-bit numbers: the first and the third, the second and the fourth. */
+static inline void lenet_widen(const int8_t *weights, uint32_t *even, uint32_t *odd)
 {
     const uint32_t word = lenet_word(weights);
-    const uint32_t even = (uint32_t)__sxtb16((int8x4_t)word);
-    const uint32_t odd = (uint32_t)__sxtb16((int8x4_t)(word >> 8 | word << 24));
 
-    *first = (even & 0xFFFFu) | odd << 16;
-    *second = even >> 16 | (odd & 0xFFFF0000u);
+    *even = (uint32_t)__sxtb16((int8x4_t)word);
+#if defined(__GNUC__)
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(*odd) : "r"(word)); /* gcc makes two instructions of it */
+#else
+    *odd = (uint32_t)__sxtb16((int8x4_t)(word >> 8 | word << 24));
+#endif
+}
+
+/* sum + x * w for four numbers and four weights, in this order. */
+static inline int32_t lenet_multiply_add4(int32_t sum, const int16_t *x, uint32_t even, uint32_t odd)
+{
+    const uint32_t first = lenet_word(x), second = lenet_word(x + 2);
+
+#if defined(__GNUC__)
+    __asm__ volatile("" : : : "memory"); /* loads stay behind it: gcc has no registers for all of them at once */
+#endif
+    sum = __smlad((int16x2_t)first, (int16x2_t)even, sum);
+    return __smlad((int16x2_t)second, (int16x2_t)odd, sum);
+}
+
+/* To such an address. */
+static inline void lenet_put_word(void *to, uint32_t word)
+{
+#if defined(__GNUC__)
+    to = __builtin_assume_aligned(to, 4);
+#endif
+    LENET_COPY(to, &word, sizeof word);
+}
+
+/* Four codes at any address. */
+static inline uint32_t lenet_4_codes(const uint8_t *from)
+{
+#if defined(__ARM_FEATURE_UNALIGNED)
+    uint32_t word;
+
+    LENET_COPY(&word, from, sizeof word);
+    return word;
+#else
+    return from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
+#endif
+}
+
+/* `count` codes in the same order as numbers of 16 bits, four at a time, at an address that is a multiple of 4. They
+ * may end where the numbers do. */
+LENET_KERNEL void lenet_widen_codes(const uint8_t *codes, int count, int16_t *numbers)
+{
+    for (int i = 0; i < count; i += 4) {
+        const uint32_t word = lenet_4_codes(codes + i);
+        const uint32_t even = word & 0x00FF00FFu, odd = word >> 8 & 0x00FF00FFu;
+        lenet_put_word(numbers + i, even);
+        lenet_put_word(numbers + i + 2, odd);
+    }
 }
 
 #elif LENET_WASM

@@ -23,17 +23,14 @@ LENET_KERNEL void lenet_dot4(const lenet_weight *weights, const int16_t *patches
 #elif LENET_DSP
     int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
 
+    LENET_BY_TWO
     for (int i = 0; i < taps; i += 4) {
-        uint32_t first, second;
-        lenet_widen(weights + i, &first, &second);
-        s0 = __smlad((int16x2_t)lenet_word(p0 + i), (int16x2_t)first, s0);
-        s1 = __smlad((int16x2_t)lenet_word(p1 + i), (int16x2_t)first, s1);
-        s2 = __smlad((int16x2_t)lenet_word(p2 + i), (int16x2_t)first, s2);
-        s3 = __smlad((int16x2_t)lenet_word(p3 + i), (int16x2_t)first, s3);
-        s0 = __smlad((int16x2_t)lenet_word(p0 + i + 2), (int16x2_t)second, s0);
-        s1 = __smlad((int16x2_t)lenet_word(p1 + i + 2), (int16x2_t)second, s1);
-        s2 = __smlad((int16x2_t)lenet_word(p2 + i + 2), (int16x2_t)second, s2);
-        s3 = __smlad((int16x2_t)lenet_word(p3 + i + 2), (int16x2_t)second, s3);
+        uint32_t even, odd;
+        lenet_widen(weights + i, &even, &odd);
+        s0 = lenet_multiply_add4(s0, p0 + i, even, odd);
+        s1 = lenet_multiply_add4(s1, p1 + i, even, odd);
+        s2 = lenet_multiply_add4(s2, p2 + i, even, odd);
+        s3 = lenet_multiply_add4(s3, p3 + i, even, odd);
     }
     sums[0] = s0;
     sums[1] = s1;

@@ -67,6 +67,13 @@ typedef int16_t lenet_operand;
 enum { LENET_LANE = 2 };
 #endif
 
+/* Sums that are requantized together: eight where a vector holds them, else as many as there are. */
+#if LENET_WHOLE_ROWS || LENET_NEON
+#define LENET_TOGETHER(filters) 8
+#else
+#define LENET_TOGETHER(filters) LENET_MIN(8, filters)
+#endif
+
 /* Kernels are inlined into one function a layer, whose sizes are then constants; -Os keeps one copy of each. */
 #if defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
 #define LENET_KERNEL static inline __attribute__((always_inline))
@@ -82,6 +89,13 @@ enum { LENET_LANE = 2 };
 #pragma clang diagnostic ignored "-Wpass-failed" /* -O1 and sanitizers leave the loop as it is */
 #else
 #define LENET_BY_EIGHT
+#endif
+
+/* gcc has to be asked to unroll a short loop. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#define LENET_BY_TWO _Pragma("GCC unroll 2")
+#else
+#define LENET_BY_TWO
 #endif
 
 /* What C99 has and MSVC spells otherwise. */

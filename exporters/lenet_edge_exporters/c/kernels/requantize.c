@@ -42,11 +42,4 @@ static inline uint8_t lenet_requantize(int32_t sum, float scale, int zero_point)
     return lenet_saturate(lenet_round((float)sum * scale) + zero_point);
 }
 
-/* The same for eight channels side by side. */
-LENET_KERNEL void lenet_requantize8(const int32_t *sums, const float *scale, int zero_point, uint8_t *codes)
-{
-    for (int i = 0; i < 8; i++)
-        codes[i] = lenet_requantize(sums[i], scale[i], zero_point);
-}
-
 #endif
