@@ -1,6 +1,7 @@
 """Seconds to 98.5, 99.0, 99.3 and 99.5 % of MNIST's test images: `lenet-edge train lenet5-fast` beside the usual ways.
 
     python benchmarks/time_to_accuracy.py [--seeds 5] [--peer-seeds 1]
+    python benchmarks/time_to_accuracy.py --device cuda --peer-seeds 0    # ours alone, on a GPU
 
 Every training is a process of its own, from its start to its end; schedules of several lengths, each looked at once,
 when it is over, so that nothing is chosen by test images. Trainings take turns in shuffled order.
@@ -52,11 +53,11 @@ class Result:
     in_all: float
 
 
-def run(schedule: Schedule, seed: int, threads: int) -> Result:
+def run(schedule: Schedule, seed: int, threads: int, device: str) -> Result:
     """Train once in a fresh process, which reads the data, trains, and tells the accuracy."""
     with tempfile.TemporaryDirectory() as folder:
         ours = ["-m", "lenet_edge", "train", "lenet5-fast", "--out", folder, "--json", "--epochs", schedule.epochs]
-        ours += ["--seed", seed, "--threads", threads]
+        ours += ["--seed", seed, "--threads", threads, "--device", device]
         theirs = [HERE / "usual_trainings.py", schedule.contender, schedule.epochs, seed, threads]
         command = [sys.executable, *map(str, ours if schedule.contender == OURS else theirs)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
@@ -67,15 +68,17 @@ def run(schedule: Schedule, seed: int, threads: int) -> Result:
     return Result(said["test_accuracy"], said["seconds"], in_all)
 
 
-def in_turns(schedules: Sequence[Schedule], seeds: int, peer_seeds: int, threads: int) -> dict[Schedule, list[Result]]:
+def in_turns(
+    schedules: Sequence[Schedule], seeds: int, peer_seeds: int, threads: int, device: str
+) -> dict[Schedule, list[Result]]:
     """All trainings, seed by seed, in shuffled order, after one that fills the system's cache."""
     shuffle = random.Random(0)
-    results: dict[Schedule, list[Result]] = {schedule: [] for schedule in schedules}
-    run(Schedule(OURS, 1), 0, threads)
+    results: dict[Schedule, list[Result]] = {item: [] for item in schedules if item.contender == OURS or peer_seeds}
+    run(Schedule(OURS, 1), 0, threads, device)
     for seed in range(max(seeds, peer_seeds)):
         due = [item for item in schedules if seed < (seeds if item.contender == OURS else peer_seeds)]
         for schedule in shuffle.sample(due, len(due)):
-            results[schedule].append(run(schedule, seed, threads))
+            results[schedule].append(run(schedule, seed, threads, device))
             print(schedule, seed, results[schedule][-1], file=sys.stderr)
     return results
 
@@ -136,13 +139,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--peer-seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="of lenet-edge's trainings; the others run on the CPU")
     arguments = parser.parse_args()
     host = describe_host(("lenet-edge", "torch", "torchvision"))
-    results = in_turns(SCHEDULES, arguments.seeds, arguments.peer_seeds, arguments.threads)
+    results = in_turns(SCHEDULES, arguments.seeds, arguments.peer_seeds, arguments.threads, arguments.device)
     print("\n".join([*targets_table(results), "", *schedules_table(results)]))
     print(
-        f"\nSeeds 0 to n - 1, {arguments.threads} threads; seconds are medians (least to greatest); {host['cpu']}, "
-        f"load {host['load_1min']} before, {host['versions']}. Command: `python {shlex.join(sys.argv)}`"
+        f"\nSeeds 0 to n - 1, {arguments.threads} threads, device {arguments.device}; seconds are medians (least to "
+        f"greatest); {host['cpu']}, load {host['load_1min']} before, {host['versions']}. "
+        f"Command: `python {shlex.join(sys.argv)}`"
     )
 
 
