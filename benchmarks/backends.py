@@ -44,7 +44,8 @@ class Contender:
     """A model on a backend. `open` gives a fresh session's bare call on one image, uint8 [1, 1, h, w].
 
     `logits` answers images, uint8 [n, 1, h, w], after the timing. `empty` is the same call of a net that does
-    nothing: what a call costs by itself.
+    nothing: what a call costs by itself. `files` are what the backend reads, `package` the distribution that runs them;
+    `step` is what one code of its logits stands for, where it answers in int8.
     """
 
     backend: str
@@ -53,6 +54,9 @@ class Contender:
     open: Opener
     logits: Callable[[Images], Logits]
     empty: Opener
+    files: tuple[Path, ...] = ()
+    package: str | None = None
+    step: float = 0.0
 
     @property
     def name(self) -> str:
@@ -123,11 +127,11 @@ def onnxruntime_contenders(subject: Subject) -> list[Contender]:
         logits = Classifier(path).logits
         run = Contender(
             OURS, precision, "run", lambda p=path: Classifier(p, verify=False).bind(subject.image), logits,
-            lambda: _onnx_call(empty, subject.image),
+            lambda: _onnx_call(empty, subject.image), (path,), "onnxruntime",
         )  # fmt: skip
         bound = Contender(
             OURS, precision, "bound", lambda p=path: bind_io(p, subject.image), logits,
-            lambda: _onnx_bound_call(empty, subject.image),
+            lambda: _onnx_bound_call(empty, subject.image), (path,), "onnxruntime",
         )  # fmt: skip
         found += [run, bound]
     return found
@@ -155,7 +159,7 @@ def torch_contenders(subject: Subject) -> list[Contender]:
         Contender(PYTORCH, "float32", "run", eager, _torch_logits(model), lambda: _torch_call(Nothing(), pixels)),
         Contender(
             "TorchScript", "float32", "run", loaded, _torch_logits(scripted(model)),
-            lambda: _torch_call(scripted(Nothing()), pixels),
+            lambda: _torch_call(scripted(Nothing()), pixels), (subject.torchscript,), "torch",
         ),
     ]  # fmt: skip
 
@@ -197,7 +201,7 @@ def c_contenders(subject: Subject) -> list[Contender]:
     classifier = Classifier(library)
     return [
         Contender(C_EXPORT, "int8", "bound", lambda: Classifier(library, verify=False).bind(subject.image),
-                  classifier.logits, lambda: empty)
+                  classifier.logits, lambda: empty, (library,))
     ]  # fmt: skip
 
 

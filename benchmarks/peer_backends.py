@@ -1,11 +1,11 @@
-"""The peers that peers.py sets beside ours: OpenVINO, ncnn and LiteRT, each given what the ONNX file has."""
+"""The peers that peers.py sets beside ours: OpenVINO, ncnn, LiteRT and TFLM, each given what the ONNX file has."""
 
 import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from backends import (
     compile_contenders,
     empty_onnx,
 )
+from lenet_edge.artefacts.exporting import export_job
+from lenet_edge_exporters import FORMATS
 from lenet_edge_runtime.latency import Opener
 
 CALIBRATION_IMAGES = 512  # of the training split, as for our int8 file
@@ -58,7 +60,8 @@ def openvino_contenders(subject: Subject) -> list[Contender]:
     empty.write_bytes(empty_onnx(subject.image.shape))
     return [
         Contender(
-            "OpenVINO", precision, call, lambda p=path, o=open_: o(p), logits(path), lambda o=open_: o(empty)
+            "OpenVINO", precision, call, lambda p=path, o=open_: o(p), logits(path), lambda o=open_: o(empty), (path,),
+            "openvino",
         )
         for precision, path in (("float32", subject.float32), ("int8", subject.int8))
         for call, open_ in (("run", run), ("bound", bound))
@@ -103,23 +106,26 @@ def ncnn_contenders(subject: Subject) -> list[Contender]:
         opened = net(False)
         return np.stack([answer(opened, np.ascontiguousarray(image[0])) for image in images])
 
-    return [Contender("ncnn", "float32", "run", caller(False), logits, caller(True))]
+    files = tuple(subject.folder / f"lenet.ncnn.{kind}" for kind in ("param", "bin"))
+    return [Contender("ncnn", "float32", "run", caller(False), logits, caller(True), files, "ncnn")]
 
 
 def litert_contenders(subject: Subject) -> list[Contender]:
-    """LiteRT (formerly TensorFlow Lite) with XNNPACK, float32 by litert-torch, int8 by ai-edge-quantizer."""
-    import litert_torch
+    """LiteRT (formerly TensorFlow Lite) with XNNPACK: float32 by litert-torch, int8 by ai-edge-quantizer, our file."""
     from ai_edge_litert.interpreter import Interpreter
 
-    paths = {name: subject.folder / f"{name}.tflite" for name in ("float32", "real", "int8", "nothing")}
     pixels = torch.zeros(subject.image.shape, dtype=torch.uint8)
     folded = Folded(subject.net, subject.spec)
-    for name, module, example in (
-        ("float32", folded, pixels), ("real", folded, pixels.float()), ("nothing", Nothing(), pixels),
-    ):  # fmt: skip
-        with contextlib.redirect_stdout(sys.stderr):
-            litert_torch.convert(module.eval(), (example,)).export(str(paths[name]))
-    _quantize(subject, paths["real"], paths["int8"])
+    paths = {
+        "float32": _converted(subject, "float32", folded, pixels),
+        "int8": subject.folder / "int8.tflite",
+        "ours": our_tflite(subject),
+        "nothing": nothing_tflite(subject),
+    }
+    _quantize(subject, _converted(subject, "real", folded, pixels.float()), paths["int8"])
+
+    def step(name: str) -> float:
+        return float(open_(name)[0].get_output_details()[0]["quantization"][0])  # 0 where it answers in float32
 
     def open_(name: str) -> tuple[Any, int, int]:
         interpreter = Interpreter(str(paths[name]), num_threads=1)
@@ -155,10 +161,78 @@ def litert_contenders(subject: Subject) -> list[Contender]:
         return lambda images: _one_by_one(answer, images)
 
     return [
-        Contender("LiteRT", name, call, caller(name, call), logits(name), caller("nothing", call))
-        for name in ("float32", "int8")
+        Contender(
+            backend, precision, call, caller(name, call), logits(name), caller("nothing", call), (paths[name],),
+            "ai-edge-litert", step(name),
+        )
+        for backend, precision, name in (
+            ("LiteRT", "float32", "float32"), ("LiteRT", "int8", "int8"), ("LiteRT, our file", "int8", "ours"),
+        )
         for call in ("run", "bound")
+    ]  # fmt: skip
+
+
+def tflm_contenders(subject: Subject) -> list[Contender]:
+    """TensorFlow Lite Micro on our file, by the portable kernels that its wheel has."""
+    from tflite_micro.python.tflite_micro import runtime
+
+    path = our_tflite(subject)
+    image = np.ascontiguousarray(subject.image.transpose(0, 2, 3, 1))
+
+    def caller(file: Path, fed: Images) -> Opener:
+        def load() -> Callable[[], object]:
+            interpreter = runtime.Interpreter.from_file(str(file))
+
+            def run() -> object:
+                interpreter.set_input(fed, 0)
+                interpreter.invoke()
+                return interpreter.get_output(0)
+
+            return run
+
+        return load
+
+    answering = runtime.Interpreter.from_file(str(path))
+    parameters = answering.get_output_details(0)["quantization_parameters"]
+    scale, zero = parameters["scales"][0], parameters["zero_points"][0]
+
+    def logits(images: Images) -> Logits:
+        def answer(image: Images) -> Any:
+            answering.set_input(np.ascontiguousarray(image.transpose(0, 2, 3, 1)), 0)
+            answering.invoke()
+            return (answering.get_output(0).astype(np.float32) - zero) * scale
+
+        return _one_by_one(answer, images)
+
+    empty = caller(nothing_tflite(subject), subject.image)
+    return [
+        Contender(
+            "TFLM, our file", "int8", "run", caller(path, image), logits, empty, (path,), "tflite-micro", float(scale)
+        )
     ]
+
+
+def our_tflite(subject: Subject) -> Path:
+    """Our TFLite file of the run."""
+    path = subject.folder / "ours.tflite"
+    content = FORMATS["tflite"].export(export_job(subject.opened))
+    path.write_bytes(cast(bytes, content))
+    return path
+
+
+def nothing_tflite(subject: Subject) -> Path:
+    """A TFLite file that hands its uint8 input on."""
+    return _converted(subject, "nothing", Nothing(), torch.zeros(subject.image.shape, dtype=torch.uint8))
+
+
+def _converted(subject: Subject, name: str, module: torch.nn.Module, example: torch.Tensor) -> Path:
+    """The module as a TFLite file by litert-torch."""
+    import litert_torch
+
+    path = subject.folder / f"{name}.tflite"
+    with contextlib.redirect_stdout(sys.stderr):
+        litert_torch.convert(module.eval(), (example,)).export(str(path))
+    return path
 
 
 # Name of `--peers`: the packages it needs, and what gives its contenders. The C export is ours, but wants a compiler.
@@ -168,6 +242,7 @@ PEERS: dict[str, tuple[Sequence[str], Callable[[Subject], list[Contender]]]] = {
     "openvino": (("openvino",), openvino_contenders),
     "ncnn": (("ncnn", "pnnx"), ncnn_contenders),
     "litert": (("litert_torch", "ai_edge_litert", "ai_edge_quantizer"), litert_contenders),
+    "tflm": (("litert_torch", "tflite_micro"), tflm_contenders),
 }
 
 
@@ -195,7 +270,9 @@ def _quantize(subject: Subject, source: Path, target: Path) -> None:
 
 
 def _quantized(image: Images, details: dict[str, Any]) -> NDArray[Any]:
-    """An image as an interpreter's input takes it: uint8 as it is, int8 by its scale and zero point."""
+    """An image as an interpreter takes it: channels last or not, uint8 as it is, int8 by scale and zero point."""
+    if tuple(details["shape"]) != image.shape:
+        image = np.ascontiguousarray(image.transpose(0, 2, 3, 1))
     if details["dtype"] == np.uint8:
         return image
     scale, zero = details["quantization"]

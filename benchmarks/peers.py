@@ -1,4 +1,4 @@
-"""Our files beside PyTorch, torch.compile, TorchScript, OpenVINO, ncnn and LiteRT, in one run, as GitHub Markdown.
+"""Our files beside PyTorch, torch.compile, TorchScript, OpenVINO, ncnn, LiteRT and TFLM, in one run, as Markdown.
 
     pip install -e ".[train]" -r benchmarks/peers.txt
     python benchmarks/peers.py runs/lenet5-mnist-1 runs/lenet5-fashion-mnist-1
@@ -11,6 +11,7 @@ import shlex
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from lenet_edge.runs.exported import exported_files
 from lenet_edge.runs.finding import find_run
 from lenet_edge_exporters import FORMATS
 from lenet_edge_exporters.formats import format_of
+from lenet_edge_runtime import Classifier
 from lenet_edge_runtime.errors import GateError, ModelFileError
 from lenet_edge_runtime.host import describe_host
 from lenet_edge_runtime.latency import Timing, measure, paired_ratio
@@ -44,11 +46,14 @@ CHECKED_IMAGES = 1000  # of the test set, answered by every contender after the 
 AIM = 8  # times as fast as PyTorch eager
 PACKAGES = (
     "lenet-edge", "torch", "onnxruntime", "numpy", "openvino", "ncnn", "pnnx", "ai-edge-litert", "litert-torch",
-    "ai-edge-quantizer",
+    "ai-edge-quantizer", "tflite-micro",
 )  # fmt: skip
 COLUMNS = (
     "backend", "precision", "call", "latency p50, µs (95 % interval)", "of PyTorch's (95 % interval)", "arithmetic",
     "empty call", "agreement",
+)  # fmt: skip
+SIZE_COLUMNS = (
+    "backend", "precision", "model, kB", "installed, MB", "furthest from PyTorch", "as our int8 file",
 )  # fmt: skip
 
 
@@ -59,7 +64,17 @@ class Result:
     contender: Contender
     timing: Timing
     empty: Timing
+    answers: "Answers"
+    model_bytes: int  # of what the backend reads; 0 where that is the PyTorch model itself
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a contender answered, beside PyTorch and beside our int8 file on onnxruntime."""
+
     agreement: float  # share of images with PyTorch's class
+    difference: float  # the greatest of a logit, as a share of PyTorch's greatest logit
+    as_int8: float  # share of images all of whose logits are those of our int8 file, rounded to the backend's step
 
 
 def main() -> None:
@@ -74,6 +89,7 @@ def main() -> None:
             results = compare(subject, peers, arguments.rounds, arguments.calls)
         print(f"{subject.opened.record.recipe.name} on {subject.data.name}:\n")
         print("\n".join(table(results, peak)) + "\n")
+        print("\n".join(size_table(results)) + "\n")
         print("\n".join(findings(results)) + "\n")
     left_out = {peer: missing_packages(peer) for peer in arguments.peers if missing_packages(peer)}
     for peer, packages in left_out.items():
@@ -114,15 +130,21 @@ def compare(subject: Subject, peers: list[str], rounds: int, calls: int) -> list
     openers |= {f"{item.name}, empty": item.empty for item in contenders}
     timings = measure(openers, rounds=rounds, calls=calls, warmup=20)
     images = subject.data.test_pixels[:CHECKED_IMAGES]
-    reference = subject.opened.model.logits(images)
+    reference, int8 = subject.opened.model.logits(images), Classifier(subject.int8).logits(images)
     return [
-        Result(item, timings[item.name], timings[f"{item.name}, empty"], agreement(item, images, reference))
+        Result(
+            item,
+            timings[item.name],
+            timings[f"{item.name}, empty"],
+            answers(item, images, reference, int8),
+            sum(file.stat().st_size for file in item.files),
+        )
         for item in contenders
     ]
 
 
-def agreement(contender: Contender, images: Images, reference: Logits) -> float:
-    """The share of images with PyTorch's class; raise GateError where a backend does not answer like PyTorch."""
+def answers(contender: Contender, images: Images, reference: Logits, int8: Logits) -> Answers:
+    """A backend's answers beside PyTorch's and our int8 file's; GateError where it does not answer like PyTorch."""
     logits = contender.logits(images)
     row = FORMATS["onnx" if contender.precision == "float32" else "int8"]
     found = float((logits.argmax(1) == reference.argmax(1)).mean())
@@ -132,7 +154,8 @@ def agreement(contender: Contender, images: Images, reference: Logits) -> float:
             f"{contender.name} agrees with PyTorch on {found:.2%} of {len(images)} images and differs by "
             f"{difference:.2g} of the greatest logit: its timing means nothing"
         )
-    return found
+    near = np.abs(logits - int8) <= 0.501 * contender.step + 1e-6 * np.abs(int8).max()
+    return Answers(found, difference, float(near.all(1).mean()))
 
 
 def table(results: list[Result], peak: dict[str, float]) -> list[str]:
@@ -152,10 +175,35 @@ def table(results: list[Result], peak: dict[str, float]) -> list[str]:
                 f"{ratio.value:.3f} ({ratio.ci95[0]:.3f} to {ratio.ci95[1]:.3f})",
                 percent(arithmetic_us / result.timing.p50_us, 0),
                 percent(result.empty.p50_us / result.timing.p50_us, 0),
-                percent(result.agreement),
+                percent(result.answers.agreement),
             )
         )
     return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def size_table(results: list[Result]) -> list[str]:
+    """The lines of a second table: what each backend takes on disk, and how exactly it answers."""
+    lines = [SIZE_COLUMNS, ("---", "---", *["---:"] * (len(SIZE_COLUMNS) - 2))]
+    found = {(item.contender.backend, item.contender.precision): item for item in results}
+    for (backend, precision), result in sorted(found.items()):
+        package = result.contender.package
+        lines.append(
+            (
+                backend,
+                precision,
+                f"{result.model_bytes / 1000:.1f}" if result.model_bytes else "",
+                f"{installed_bytes(package) / 1e6:.1f}" if package else "",
+                f"{result.answers.difference:.1g}",
+                percent(result.answers.as_int8) if precision == "int8" else "",
+            )
+        )
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def installed_bytes(package: str) -> int:
+    """What a distribution's own files take on disk, without the packages that it needs and without caches."""
+    files = distribution(package).files or []
+    return sum(Path(str(file.locate())).stat().st_size for file in files if file.suffix != ".pyc")
 
 
 def findings(results: list[Result]) -> list[str]:
@@ -200,7 +248,8 @@ def conditions(arguments: argparse.Namespace, host: dict[str, Any], peak: dict[s
         f"One image a call, one thread, n = {arguments.rounds * arguments.calls:,} calls each ({arguments.rounds} "
         f"rounds of {arguments.calls} on fresh sessions) on {host['cpu']} ({', '.join(host['instruction_sets'])}; "
         f"{host['cores']} cores, load {host['load_1min']}{virtual}), {host['system']}; {versions}. Agreement: share of "
-        f"{CHECKED_IMAGES:,} test images with PyTorch's class. Arithmetic: the share of the time that {MACS:,} "
+        f"{CHECKED_IMAGES:,} test images with PyTorch's class. Furthest: of a logit, as a share of PyTorch's greatest. "
+        f"As our int8 file: the share of images with its logits. Arithmetic: the share of the time that {MACS:,} "
         f"multiply-accumulates take at this core's measured peak, {peak['float32'] / 1e9:.0f} (float32) and "
         f"{peak['int8'] / 1e9:.0f} (int8) GMAC/s. Empty call: the same call of a net that does nothing, as a share. "
         f"Command: `{shlex.join(['python', *sys.argv])}`"

@@ -68,8 +68,9 @@ def test_table_has_a_row_for_each_format_and_says_how_it_came_about(digits_run: 
 
 def test_peers_has_a_row_for_each_backend(digits_run: Run) -> None:
     arguments = ["benchmarks/peers.py", str(digits_run.folder), "--rounds", "8", "--calls", "5", "--peers"]
-    title, _, _, _, *rows, _, aim, no_peer, _, conditions = run_script(*arguments)
+    title, _, _, _, *tables, _, aim, no_peer, _, conditions = run_script(*arguments)
     assert title == "lenet5 on digits:"
+    rows, sizes = tables[: tables.index("")], tables[tables.index("") + 3 :]
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert sorted(tuple(row[:3]) for row in cells) == [
         ("PyTorch eager", "float32", "run"),
@@ -80,6 +81,12 @@ def test_peers_has_a_row_for_each_backend(digits_run: Run) -> None:
     assert medians == sorted(medians)
     assert all(int(row[5].removesuffix(" %")) > 0 for row in cells if row[1] == "float32" and "onnx" in row[0])
     assert {row[7] for row in cells if row[1] == "float32"} == {"100.00 %"}
+    size = {tuple(found[:2]): found[2:] for row in sizes for found in [[cell.strip() for cell in row.split("|")[1:-1]]]}
+    assert set(size) == {tuple(row[:2]) for row in cells}
+    assert size["onnxruntime", "int8"][0] == f"{exported(digits_run, 'int8').stat().st_size / 1000:.1f}"
+    assert size["onnxruntime", "int8"][3] == "100.00 %"
+    assert float(size["onnxruntime", "float32"][2]) < 1e-4 < float(size["onnxruntime", "int8"][2])
+    assert 10 < float(size["onnxruntime", "int8"][1]) < float(size["TorchScript", "float32"][1])  # packages, MB
     assert "times as fast as PyTorch eager" in aim
     assert no_peer.startswith("- No peer is faster")
     assert "40 calls each (8 rounds of 5" in conditions
@@ -90,7 +97,7 @@ def test_peers_says_which_is_faster(peers: Any) -> None:
     def result(backend: str, us: float, precision: str = "float32") -> Any:
         timing = Timing(us, None, None, (us, us), None, None, 8, 8, (us,) * 8, 1, 1)
         contender = peers.Contender(backend, precision, "run", lambda: None, lambda _: None, lambda: None)
-        return peers.Result(contender, timing, timing, 1.0)
+        return peers.Result(contender, timing, timing, peers.Answers(1.0, 0.0, 0.0), 0)
 
     ours = [result("onnxruntime", 20), result("onnxruntime", 30, "int8"), result("PyTorch eager", 200)]
     assert peers.findings([*ours, result("slow", 21)]) == [
@@ -107,15 +114,13 @@ def test_peers_that_answer_otherwise_have_no_timing(peers: Any, digits_run: Run,
     images = digits.test_pixels[:100]
     logits = Classifier(exported(digits_run, "onnx")).logits
 
-    def agreement(answer: Any) -> float:
-        found: float = peers.agreement(
-            peers.Contender("a", "float32", "run", lambda: None, answer, lambda: None), images, logits(images)
-        )
-        return found
+    def answers(answer: Any) -> Any:
+        contender = peers.Contender("a", "float32", "run", lambda: None, answer, lambda: None)
+        return peers.answers(contender, images, logits(images), logits(images[::-1])[::-1])
 
-    assert agreement(logits) == 1
+    assert answers(logits) == peers.Answers(1, 0, 1)
     with pytest.raises(peers.GateError, match="its timing means nothing"):
-        agreement(lambda pixels: logits(pixels) * np.float32(1.01))
+        answers(lambda pixels: logits(pixels) * np.float32(1.01))
 
 
 def test_folded_network_is_the_network(peers: Any, digits_run: Run, digits: ImageData) -> None:
