@@ -1,4 +1,4 @@
-"""The C export's table: latency beside onnxruntime, flash and RAM on a Cortex-M4, and its instructions under emulation.
+"""The C export's tables: latency beside onnxruntime, batches; flash, RAM and instructions of an emulated Cortex-M4.
 
     python benchmarks/c_speed.py runs/lenet5-mnist-1
 
@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,8 @@ BUILDS = {
     "C, AVX2, -O3": ["-O3", "-mavx2"],
     "C, -O3 -march=native": ["-O3", "-march=native"],
 }
+NATIVE = "C, -O3 -march=native"
+BATCHES = 20  # repeats of a call for all images
 VARIED = 200  # images that a round goes through
 BASELINE = "onnxruntime float32"
 
@@ -50,6 +53,7 @@ def main() -> None:
         write_folder(folder, FORMATS["c"].export(export_job(opened)))
         timings = latencies(opened.run, folder, opened.data.test_pixels, arguments)
         print("\n".join(table(timings)))
+        print("\n".join(["", *batches(folder, opened.data.test_pixels)]))
         print("\n".join(["", *device(folder)]))
     versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
     compilers = ", ".join(version_of(name) for name in compilers_here())
@@ -81,9 +85,7 @@ def latencies(run: Run, folder: Path, pixels: np.ndarray, arguments: argparse.Na
     models = {BASELINE: lambda: Classifier(files["onnx"]), "onnxruntime int8": lambda: Classifier(files["int8"])}
     for compiler in compilers_here():
         for name, options in BUILDS.items():
-            library = folder / f"{compiler}{len(models)}.so"
-            sources = [folder / "lenet.c", folder / "lenet_metadata.c"]
-            toolchain.compile_c(sources, library, ["-fPIC", "-shared", *options], [compiler])
+            library = build(folder, options, compiler)
             models[f"{name} ({compiler})"] = lambda path=library: SharedLibrary(path)
     openers = {name: lambda load=load: in_turn(load(), pixels[:VARIED]) for name, load in models.items()}
     timings = measure(openers, rounds=arguments.rounds, calls=arguments.calls, warmup=20)
@@ -92,6 +94,13 @@ def latencies(run: Run, folder: Path, pixels: np.ndarray, arguments: argparse.Na
         same = np.array_equal(load().logits(pixels[:1000]), expected)
         assert same or name == BASELINE, f"{name} gives other logits than int8 ONNX: its time means nothing"
     return timings
+
+
+def build(folder: Path, options: Sequence[str], compiler: str) -> Path:
+    """The folder's library by these options."""
+    library = folder / f"{compiler}{''.join(options)}.so"
+    sources = [folder / "lenet.c", folder / "lenet_metadata.c"]
+    return toolchain.compile_c(sources, library, ["-fPIC", "-shared", *options], [compiler])
 
 
 def in_turn(model: Classifier | SharedLibrary, pixels: np.ndarray) -> Callable[[], object]:
@@ -113,6 +122,34 @@ def table(timings: dict[str, Timing]) -> list[str]:
         lines.append(
             f"| {name} | {timing.p50_us:.1f} ({low:.1f} to {high:.1f}) | {timing.p90_us:.1f} | {p99} | {ratio:.2f} |"
         )
+    return lines
+
+
+def batches(folder: Path, pixels: np.ndarray) -> list[str]:
+    """The lines of a table: images a second by a call an image and by one call for all, in turns, from Python.
+
+    By the thread's own time: while other programs have the processor, it stands still.
+    """
+    model = SharedLibrary(build(folder, BUILDS[NATIVE], compilers_here()[0]))
+    bound = [model.bind(image) for image in np.split(pixels, len(pixels))]
+    ways: dict[str, Callable[[], object]] = {
+        "`logits` for each image": lambda: [model.logits(image) for image in np.split(pixels, len(pixels))],
+        "the bare call for each image": lambda: [call() for call in bound],
+        "`logits` for all of them, one call of `lenet_predict_batch`": lambda: model.logits(pixels),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(BATCHES):
+        for name, call in ways.items():
+            start = time.thread_time()
+            call()
+            seconds[name].append(time.thread_time() - start)
+    lines = [
+        f"| {NATIVE}, {len(pixels):,} images | images a second of one core, median of {BATCHES} | range |",
+        "| --- | ---: | ---: |",
+    ]
+    for name, found in seconds.items():
+        rates = len(pixels) / np.array(found)
+        lines.append(f"| {name} | {np.median(rates):,.0f} | {rates.min():,.0f} to {rates.max():,.0f} |")
     return lines
 
 

@@ -6,7 +6,7 @@ The library is code of this machine and runs as soon as it is opened: open only 
 import ctypes
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -52,13 +52,15 @@ class SharedLibrary:
         try:
             name = name_in(read_bytes(path), path)
             library = ctypes.CDLL(str(real_path(path)))
-            self._predict, describe = library[f"{name}_predict"], library[f"{name}_metadata"]
+            self._predict, describe = library[f"{name}_predict_batch"], library[f"{name}_metadata"]
         except (OSError, AttributeError) as error:
             raise ModelFileError(
-                f"{path} is not a shared library of the C export ({error}); build one by 'make' in its folder"
+                f"{path} is not a shared library of the C export ({error}); build one by 'make' in its folder, "
+                "exported by this version"
             ) from None
         describe.restype = ctypes.c_char_p
-        self._predict.argtypes, self._predict.restype = [_Pointer, _Pointer, _Pointer], None
+        self._predict.argtypes = [_Pointer, ctypes.c_size_t, _Pointer, _Pointer]
+        self._predict.restype = None
         try:
             self.metadata = metadata.of_text(describe() or b"")
         except ValueError as error:
@@ -78,30 +80,14 @@ class SharedLibrary:
     run = logits  # as an engine, see `engines.py`
 
     def bind(self, pixels: Images) -> Callable[[], object]:
-        """The bare calls on `pixels`, one an image, for timing."""
+        """The bare call on `pixels`, for timing."""
         return self._bound(pixels)[0]
 
     def _bound(self, pixels: Images) -> tuple[Callable[[], object], NDArray[np.float32]]:
         images = np.ascontiguousarray(pixels)
         logits = np.empty((len(images), len(self.spec.labels)), np.float32)
-        scratch = np.empty(self._scratch_bytes // 8 + 1, np.uint64)  # of these calls alone, and aligned
-        calls = [
-            functools.partial(self._predict, image.ctypes.data, row.ctypes.data, scratch.ctypes.data)
-            for image, row in zip(images, logits, strict=True)
-        ]
-        if len(calls) == 1:  # without a loop around it, which takes 3 % of a LeNet-5's time
-            calls[0].__dict__["arrays"] = images, logits, scratch  # which a call knows by their addresses only
-            return calls[0], logits
-        return _Calls(calls, (images, logits, scratch)), logits
-
-
-class _Calls:
-    """Calls in turn; the arrays have to live as long as they do."""
-
-    def __init__(self, calls: Sequence[Callable[[], object]], arrays: object) -> None:
-        self._arrays = arrays
-        self._calls = calls
-
-    def __call__(self) -> None:
-        for call in self._calls:
-            call()
+        scratch = np.empty(self._scratch_bytes // 8 + 1, np.uint64)  # of this call alone, and aligned
+        addresses = images.ctypes.data, len(images), logits.ctypes.data, scratch.ctypes.data
+        call = functools.partial(self._predict, *addresses)
+        call.__dict__["arrays"] = images, logits, scratch  # which it knows by their addresses only
+        return call, logits

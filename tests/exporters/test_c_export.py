@@ -64,8 +64,11 @@ def board(name: str, *options: str) -> Build:
     return Build((emulation.COMPILER, emulation.EMULATOR), options, board=name)
 
 
-def linux(processor: str, *options: str, logits: str = "<f4") -> Build:
-    return Build(("clang", "ld.lld", f"qemu-{processor}"), (*options, *CLANG), f"qemu-{processor}", logits=logits)
+def linux(architecture: str, *options: str, processor: str = "", logits: str = "<f4") -> Build:
+    """By clang, under an emulator of `processor`, or of one that has all that there is."""
+    emulator = f"qemu-{architecture}"
+    runner = f"{emulator} -cpu {processor}" if processor else emulator
+    return Build(("clang", "ld.lld", emulator), (*options, *CLANG), runner, logits=logits)
 
 
 VNNI = {"avx512_vnni": ("-mavx2", "-mavx512vl", "-mavx512vnni"), "avx_vnni": ("-mavx2", "-mavxvnni")}
@@ -86,7 +89,14 @@ BUILDS = {
     "gcc -O3 -std=gnu17 -march=native, contracting": Build(
         ("gcc",), ("-O3", "-std=gnu17", "-march=native", "-DLENET_PLAIN_C", "-ffp-contract=fast")
     ),
-    "aarch64": linux("aarch64", "--target=aarch64-linux-gnu", "-O2"),
+    "aarch64": linux("aarch64", "--target=aarch64-linux-gnu", "-O2", processor="cortex-a53"),
+    "aarch64, dot product": linux(
+        "aarch64", "--target=aarch64-linux-gnu", "-march=armv8.2-a+dotprod", "-O2", processor="cortex-a76"
+    ),
+    "aarch64, dot product, -Os": linux(
+        "aarch64", "--target=aarch64-linux-gnu", "-march=armv8.2-a+dotprod", "-Os", processor="cortex-a76"
+    ),
+    "aarch64, 8-bit matrices": linux("aarch64", "--target=aarch64-linux-gnu", "-march=armv8.6-a", "-O2"),
     "arm": linux("arm", "--target=armv7-linux-gnueabihf", "-mfpu=neon", "-mfloat-abi=hard", "-O2"),
     "riscv64": linux("riscv64", "--target=riscv64-linux-gnu", "-march=rv64gc", "-mabi=lp64d", "-O2"),
     "riscv32": linux("riscv32", "--target=riscv32-linux-gnu", "-march=rv32gc", "-mabi=ilp32d", "-O2"),
@@ -98,7 +108,7 @@ BUILDS = {
 
 
 # Everything else takes minutes.
-FAST = ("gcc -O2", "gcc -O2 -mavx2", "gcc avx512_vnni")
+FAST = ("gcc -O2", "gcc -O2 -mavx2", "gcc avx512_vnni", "aarch64, dot product", "aarch64, 8-bit matrices")
 EVERY_BUILD = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in BUILDS]
 
 
@@ -191,8 +201,9 @@ def logits_of(build: Build, net: Exported, folder: Path) -> np.ndarray:
         sources = [lenet, FIRMWARE / "linux.c", emulation.BOARD / "memory.c"]
         program = toolchain.compile_c(sources, folder / "program", options, tool)
         done = subprocess.run(
-            [build.runner, str(program)], input=net.pixels.tobytes(), capture_output=True, check=True, timeout=600
-        )
+            [*build.runner.split(), str(program)],
+            input=net.pixels.tobytes(), capture_output=True, check=True, timeout=600,
+        )  # fmt: skip
         return np.frombuffer(done.stdout, build.logits).reshape(len(net.pixels), -1).astype(np.float32)
     sources = [lenet, net.folder / "lenet_metadata.c"]
     library = toolchain.compile_c(sources, folder / "lenet.so", [*options, "-fPIC", "-shared"], tool)
@@ -578,6 +589,16 @@ def test_classifier_takes_the_library_like_an_onnx_file(on_digits: Exported, tmp
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(library.logits, np.split(on_digits.pixels[:400], 100)))
     np.testing.assert_array_equal(np.concatenate(found), on_digits.logits[:400])
+    assert library.logits(on_digits.pixels[:0]).shape == (0, 10)
+
+
+@pytest.mark.usefixtures("compiler")
+def test_library_of_an_earlier_version_is_to_be_exported_again(net: Path, tmp_path: Path) -> None:
+    options = ["-O1", "-fPIC", "-shared", "-Dlenet_predict_batch=lenet_predict_many"]
+    sources = [net / "lenet.c", net / "lenet_metadata.c"]
+    library = toolchain.compile_c(sources, tmp_path / "lenet.so", options)
+    with pytest.raises(ModelFileError, match=r"lenet_predict_batch.*by 'make' in its folder, exported by this version"):
+        SharedLibrary(library)
 
 
 def test_library_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_linker_sees_no_other_names(digits_c: Path, tmp_path: Path) -> None:
     needs("gcc", "nm")
     built = toolchain.compile_c([digits_c / "digits.c"], tmp_path / "digits.o", ["-O1", "-c"], ["gcc"])
     symbols = {line.split()[-1] for line in said("nm", "-g", "--defined-only", built).splitlines()}
-    assert symbols == {f"digits_{name}" for name in ("predict", "best", "known", "labels", "identity")}
+    assert symbols == {f"digits_{name}" for name in ("predict", "predict_batch", "best", "known", "labels", "identity")}
 
 
 def test_default_name_is_the_only_difference_and_takes_the_place_of_the_name_before(digits_c: Path) -> None:

@@ -7,12 +7,17 @@
  */
 #include "@NAME@.h"
 
-#include <stddef.h>
 #include <string.h>
 
 const char @NAME@_identity[] = "lenet-edge " @MACRO@_EXPORTER_VERSION " @NAME@ " @MACRO@_WEIGHTS_SHA256;
 
 @BODY@
+void @NAME@_predict_batch(const uint8_t *pixels, size_t images, float *logits, @NAME@_scratch *scratch)
+{
+    for (size_t i = 0; i < images; i++)
+        @NAME@_predict(pixels + i * @MACRO@_PIXELS, logits + i * @MACRO@_CLASSES, scratch);
+}
+
 const char *const @NAME@_labels[@MACRO@_CLASSES] = {
     @LABELS@
 };

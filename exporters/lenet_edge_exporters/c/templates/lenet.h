@@ -19,6 +19,7 @@
 #ifndef @MACRO@_H
 #define @MACRO@_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -57,6 +58,9 @@ extern const char *const @NAME@_labels[@MACRO@_CLASSES];
  *   scratch  this call's own, at an address for its type: a buffer of bytes cast to it may stand elsewhere
  */
 void @NAME@_predict(const uint8_t *pixels, float *logits, @NAME@_scratch *scratch);
+
+/* The same for so many images, one behind the other, and their logits in turn. */
+void @NAME@_predict_batch(const uint8_t *pixels, size_t images, float *logits, @NAME@_scratch *scratch);
 
 /* The index of the greatest of @MACRO@_CLASSES logits; of equal ones, the first. */
 int @NAME@_best(const float *logits);
