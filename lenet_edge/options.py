@@ -50,6 +50,11 @@ def _import_program(argument: str | None) -> str | None:
     return give(argument)
 
 
+def split_names(values: list[str] | None) -> list[str] | None:
+    """The names of an option that may be given more than once, each time with one name or several between commas."""
+    return values and [name.strip() for value in values for name in value.split(",")]
+
+
 NetOption = Annotated[
     str | None,
     typer.Option(

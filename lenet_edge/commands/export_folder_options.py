@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lenet_edge.options import split_names
 from lenet_edge_exporters.c_name import chosen
 from lenet_edge_exporters.packages import PACKAGES
 from lenet_edge_exporters.packages import chosen as chosen_packages
@@ -24,7 +25,11 @@ NameOption = Annotated[
 
 PackageOption = Annotated[
     list[str] | None,
-    typer.Option("--package", help=f"May be repeated: also in the shape that a tool takes. {_PACKAGE_HELP}."),
+    typer.Option(
+        "--package",
+        help=f"Also in the shape that a tool takes; several between commas. {_PACKAGE_HELP}.",
+        callback=split_names,
+    ),
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lenet_edge.options import one_of
+from lenet_edge.options import one_of, split_names
 from lenet_edge.web.engines import DEFAULT_ENGINE, ENGINES, check_cdn
 from lenet_edge_exporters.export_job import CALIBRATION_METHODS, MAX_CALIBRATION_IMAGES, OPSETS, LogitType
 from lenet_edge_exporters.formats import FORMATS, checked_names
@@ -29,7 +29,11 @@ RunArgument = Annotated[
 ]
 FormatsOption = Annotated[
     list[str] | None,
-    typer.Option("--format", help=f"May be repeated. {_FORMAT_HELP}.  [default: torchscript, onnx]"),
+    typer.Option(
+        "--format",
+        help=f"One, or several between commas. {_FORMAT_HELP}.  [default: torchscript, onnx]",
+        callback=split_names,
+    ),
 ]
 OutOption = Annotated[Path | None, typer.Option(help="Folder for the files; the run's own export/ by default.")]
 OpsetOption = Annotated[int, typer.Option(min=OPSETS[0], max=OPSETS[-1], help="ONNX operator set.")]

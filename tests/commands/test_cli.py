@@ -491,6 +491,13 @@ def test_file_in_place_of_a_run(here: CommandLine) -> None:
         assert f"{file} is a file, not a run: give the folder" in here.fails(command, file)
 
 
+@pytest.mark.parametrize("options", [["--format", "onnx, ort"], ["--format", "onnx", "--format", "ort,onnx"]])
+def test_formats_are_named_apart_or_between_commas(here: CommandLine, options: list[str]) -> None:
+    assert here("export", *options, "--out", "out").exit_code == 0
+    assert {path.suffix for path in Path("out").glob("lenet5*")} == {".onnx", ".ort"}
+    assert "no format is called 'tflight'; did you mean" in here.fails("export", "--format", "onnx,tflight")
+
+
 def test_run_that_cannot_be_written_to_is_exported_elsewhere(here: CommandLine) -> None:
     """A folder in the lock's place stands for a file system that is read-only, which root could write to otherwise."""
     run = find_run(None).run
