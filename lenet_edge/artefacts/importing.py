@@ -120,7 +120,7 @@ def _search(
     if rare.best.accuracy <= usual.accuracy:
         return finding
     is_rival = rare.best.accuracy - usual.accuracy < NEAR and not usual.answers_like(rare.best)
-    return replace(rare, rivals=(*rare.rivals, usual)) if is_rival else rare
+    return replace(rare, rivals=(*rare.rivals, usual), alike=(*rare.alike, *finding.alike)) if is_rival else rare
 
 
 def _advice(chains: Chains, data: ImageData, recipe: Recipe | None, said: Said, least: float) -> str:
@@ -133,14 +133,17 @@ def _advice(chains: Chains, data: ImageData, recipe: Recipe | None, said: Said, 
 
 
 def check_is_clear(path: Path, finding: Finding) -> None:
-    """Raise UnclearWeightsError where another net, which an option would name, does as well and answers otherwise."""
+    """Raise UnclearWeightsError where another net, which an option would name, does as well and answers otherwise.
+
+    It names every value that one of the nets that it may be has, also where two of them answer alike.
+    """
     rivals: list[Scored] = []
     for item in sorted(finding.rivals, key=lambda item: len(_to_ask(finding.best, item))):
         if not any(item.answers_like(other) for other in rivals):  # else it asks no more than that one does
             rivals.append(item)
     open_parts = list(dict.fromkeys(name for item in rivals for name in _to_ask(finding.best, item)))
     if open_parts:
-        nets = [item.variant.parts for item in (finding.best, *rivals)]
+        nets = [item.variant.parts for item in finding.close]
         choices = "; ".join(" or ".join(dict.fromkeys(net[name] for net in nets if name in net)) for name in open_parts)
         raise UnclearWeightsError(
             f"{path}: {len(nets)} nets fit these weights and cannot be told apart on {finding.images:,} training "

@@ -27,7 +27,7 @@ from lenet_edge_runtime.spec import ModelSpec
 
 Chains = Mapping[str, Sequence[Layer]]  # by the key of their table in the file
 
-STAGES = ((30, 128), (100, 16), (400, 6), (2000, 4))  # training images, and how many variants go on at most
+STAGES = ((30, 128), (100, 32), (400, 16), (2000, 4))  # training images, and how many variants go on at most
 MOST_IMAGES = 8_000  # where the last stage leaves it open
 TEMPERATURES = tuple(2 ** (step / 8) for step in range(-20, 21))  # by which logits are divided
 P_WORSE = 0.001  # McNemar's p below which a variant is worse
@@ -87,13 +87,21 @@ class Scored:
 class Finding:
     """The best variant, the others that were tried to the end, best first, and those it cannot be told from.
 
-    `set_aside` are those that a named recipe decided against: they do as well and answer otherwise.
+    `rivals` do as well and answer otherwise; `alike` do as well and answer as the best does, so that it does not matter
+    which is taken, but any of them may be the one that the weights were trained in. `set_aside` are rivals that a named
+    recipe decided against.
     """
 
     best: Scored
     others: tuple[Scored, ...]
     rivals: tuple[Scored, ...]
     set_aside: tuple[Scored, ...] = ()
+    alike: tuple[Scored, ...] = ()
+
+    @property
+    def close(self) -> tuple[Scored, ...]:
+        """All that it may be, the most accurate first."""
+        return tuple(_best_first((self.best, *self.rivals, *self.alike)))
 
     @property
     def reached(self) -> float:
@@ -121,7 +129,7 @@ def search(
         left = [item.variant for item in goes_on]
     finding = judge(scored, out, favoured)
     if finding.rivals and len(data.train_labels) > STAGES[-1][0]:
-        again = measure([item.variant for item in (finding.best, *finding.rivals)], MOST_IMAGES)
+        again = measure([item.variant for item in finding.close], MOST_IMAGES)
         behind = [item for item in scored if item.variant not in [x.variant for x in again]]
         finding = judge(again, [*behind, *out], favoured)
     return finding
@@ -149,12 +157,11 @@ def judge(
     mine = [item for item in contenders if favoured and favoured(item.variant)] or contenders
     best = min(mine, key=lambda item: (item.variant.unlikeliness, item.loss))
     rest = _best_first([item for item in scored if item is not best])
-    equals = [item for item in contenders if item is not best and not item.answers_like(best)]
-    rivals = [item for item in equals if item in mine] + [
-        item for item in rest if item not in equals and _is_likelier(item, best) and not item.answers_like(best)
-    ]
-    set_aside = _best_first([item for item in equals if item not in mine])
-    return Finding(best, (*rest, *others), tuple(rivals), tuple(set_aside))
+    possible = [item for item in rest if item in mine or (item not in contenders and _is_likelier(item, best))]
+    alike = [item for item in possible if item.answers_like(best)]
+    rivals = [item for item in possible if item not in alike]
+    set_aside = [item for item in rest if item in contenders and item not in mine and not item.answers_like(best)]
+    return Finding(best, (*rest, *others), tuple(rivals), tuple(set_aside), tuple(alike))
 
 
 def _is_likelier(item: Scored, best: Scored) -> bool:
