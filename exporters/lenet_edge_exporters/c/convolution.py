@@ -50,9 +50,10 @@ class Convolution(convolution.Convolution):
     def work(self) -> int:
         window = self.window
         high = (window.strides[0] if self.pooled else 0) + window.kernel[0]
-        pairs = ((window.columns - 1) * window.strides[1] + window.kernel[1]) * window.channels + 1
+        row = ((window.columns - 1) * window.strides[1] + window.kernel[1]) * window.channels
+        strip = max(row + 1, (row + 8) // 2)  # with what the last lane reads behind it: 1 of 16 bits, or up to 7 of 8
         patches = 4 * int(self._rows().shape[1])
-        return max(4 * int(self._tight().shape[1]), patches + high * self._stride, high * pairs)
+        return max(4 * int(self._tight().shape[1]), patches + high * self._stride, high * strip)
 
     @property
     def _stride(self) -> int:
@@ -66,7 +67,8 @@ class Convolution(convolution.Convolution):
         tight, rows = self._tight(), self._rows()
         constants.alternatives(
             {
-                "LENET_VNNI": (f"{name}_packed", self._packed(4).astype(np.int8)),
+                "LENET_DOT_PRODUCT": (f"{name}_packed", self._packed(4, 8)),
+                "LENET_VNNI": (f"{name}_packed", self._packed(4)),
                 "LENET_AVX2": (f"{name}_packed", self._packed(2).astype(np.int16)),
                 "LENET_WHOLE_ROWS": (f"{name}_rows", rows),
             },
@@ -81,7 +83,7 @@ class Convolution(convolution.Convolution):
             f".filters = {len(self.weights)}",
             f".pooling = {POOLINGS['average' if self.average else 'max' if self.max_2x2 else None]}",
             f".input_zero = {self.sums.input_zero}",
-            *sums_fields(self.sums, name, constants),
+            *sums_fields(self.sums, name, constants, self.weights),
         ]
         if self.table is not None and not self.average:
             fields.append(f".table = {constants.array(f'{name}_table', self.table)}")
@@ -95,7 +97,7 @@ class Convolution(convolution.Convolution):
         length = self.weights.shape[2] * self.weights.shape[3]
         whole = length + -length % ROW
         chosen = (
-            f"#if LENET_AVX2\n    .packed = {name}_packed,\n#elif LENET_WHOLE_ROWS\n"
+            f"#if LENET_EIGHT\n    .packed = {name}_packed,\n#elif LENET_WHOLE_ROWS\n"
             f"    .strip = {self._stride},\n    .row = {whole},\n    .pitch = {rows.shape[1]},\n"
             f"    .weights = {name}_rows,\n#else\n    .row = {length},\n    .pitch = {tight.shape[1]},\n"
             f"    .weights = {name}_weights,\n#endif\n"
@@ -114,9 +116,12 @@ class Convolution(convolution.Convolution):
         filters, height = self.weights.shape[:2]
         return padded(self.weights.reshape(filters, height, -1), ROW).reshape(filters, -1).astype(np.int16)
 
-    def _packed(self, lane: int) -> NDArray[np.int8]:
-        """The weights as AVX2 and VNNI take them: 2 or 4 of a window's row in a lane, of eight filters side by side."""
+    def _packed(self, lane: int, row: int = 1) -> NDArray[np.int8]:
+        """The weights of eight filters side by side, `lane` of a window's row in a lane of 32 bits.
+
+        2 for AVX2, 4 for VNNI and ARM's dot product. Zeros fill a row to a multiple of `lane`, and of `row`.
+        """
         filters, height = self.weights.shape[:2]
-        rows = padded(self.weights.reshape(filters, height, -1), lane)
+        rows = padded(self.weights.reshape(filters, height, -1), max(lane, row))
         blocks = np.pad(rows, ((0, -filters % 8), (0, 0), (0, 0))).reshape(-1, 8, height, rows.shape[2] // lane, lane)
         return np.ascontiguousarray(blocks.transpose(0, 2, 3, 1, 4))

@@ -41,7 +41,7 @@ class Dense(dense.Dense):
             f".outputs = {len(self.weights)}",
             f".pitch = {rows.shape[1]}",
             f".weights = {constants.array(f'{name}_weights', rows)}",
-            *sums_fields(self.sums, name, constants),
+            *sums_fields(self.sums, name, constants, self.weights),
         ]
         if self.table is not None:
             fields.append(f".table = {constants.array(f'{name}_table', self.table)}")

@@ -12,7 +12,7 @@ from lenet_edge_exporters.c.structures import Step
 from lenet_edge_exporters.integer_program.program import PIXELS, Operation
 
 KERNELS = (
-    "prelude", "requantize", "dot", "dot4", "interleave", "one_more", "convolution", "grouped_convolution", "max_pool",
+    "prelude", "dot", "requantize", "dot4", "interleave", "one_more", "convolution", "grouped_convolution", "max_pool",
     "average_pool", "global_average", "lookup", "add", "concatenate", "dense", "dense_codes", "dense_logits", "decode",
 )  # fmt: skip
 

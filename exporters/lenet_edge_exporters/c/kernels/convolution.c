@@ -14,7 +14,7 @@ typedef struct {
     const float *scale;              /* [filters], input scale * weight scale / output scale; padded to 8 by zeros */
     const uint8_t *table;            /* code -> code, the activation function; NULL: none but saturation */
     const float *values;             /* average pooling: code -> the number that is averaged */
-#if LENET_AVX2
+#if LENET_EIGHT
     const lenet_weight *packed;      /* [filters / 8][kernel_height][lanes of a window's row][8][LENET_LANE] */
 #else
     int row, pitch;                  /* from a row of a window to the next, from one filter's weights to the next */
@@ -33,7 +33,7 @@ static inline uint8_t lenet_average4(const lenet_convolution *layer, float a, fl
     return lenet_saturate(lenet_round(value));
 }
 
-#if LENET_AVX2 || LENET_WHOLE_ROWS
+#if LENET_EIGHT || LENET_WHOLE_ROWS
 
 /* `count` rows of the input from row `top` on, as they are multiplied, with the zero point around them. */
 LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *LENET_RESTRICT input, int top,
@@ -41,7 +41,7 @@ LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *LEN
 {
     const int left = layer->pad_left * layer->channels, width = layer->width * layer->channels;
     const int inside = LENET_MIN(width, stride - left);
-    const lenet_operand zero = (lenet_operand)layer->input_zero;
+    const lenet_operand zero = lenet_operand_of(layer->input_zero);
 
     for (int row = 0; row < count; row++, strip += stride) {
         const int y = top + row;
@@ -56,7 +56,7 @@ LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *LEN
         LENET_COPY(strip + left, input + y * width, (size_t)inside);
 #else
         for (int i = 0; i < inside; i++)
-            strip[left + i] = input[y * width + i];
+            strip[left + i] = lenet_operand_of(input[y * width + i]);
 #endif
         for (int i = left + inside; i < stride; i++)
             strip[i] = zero;
@@ -65,7 +65,7 @@ LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *LEN
 
 #endif
 
-#if LENET_AVX2
+#if LENET_EIGHT
 
 /* gcc has to be asked to unroll a short loop; clang does it anyway. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
@@ -74,41 +74,29 @@ LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *LEN
 #define LENET_UNROLL
 #endif
 
-/* One lane to all eight, in one instruction: gcc makes two of what clang makes one of. The builtin reads any
- * type from any address. */
-static inline __m256i lenet_broadcast(const lenet_operand *from)
-{
-#if defined(__clang__)
-    return _mm256_broadcastd_epi32(_mm_loadu_si32(from));
-#else
-    return _mm256_castps_si256(_mm256_broadcast_ss((const float *)(const void *)from));
-#endif
-}
-
 /* Four codes of each of eight channels to one; or, without pooling, to `count` pixels of the output. */
-LENET_KERNEL void lenet_finish8(const lenet_convolution *layer, __m256i a, __m256i b, __m256i c, __m256i d, int filter,
-                                int count, uint8_t *output)
+LENET_KERNEL void lenet_finish8(const lenet_convolution *layer, lenet_sums a, lenet_sums b, lenet_sums c, lenet_sums d,
+                                int filter, int count, uint8_t *output)
 {
-    const __m256i bias = _mm256_loadu_si256((const __m256i *)(const void *)(layer->bias + filter));
+    const lenet_sums bias = lenet_load_sums(layer->bias + filter);
     const size_t filters = (size_t)LENET_MIN(8, layer->filters - filter);
     const float *scale = layer->scale + filter;
     const int zero = layer->output_zero;
-    uint8_t codes[4][16];
+    uint8_t codes[4][8];
 
     if (layer->pooling == LENET_MAX_2X2) { /* of the sums: requantization keeps their order */
-        const __m256i greatest = _mm256_max_epi32(_mm256_max_epi32(a, b), _mm256_max_epi32(c, d));
-        const __m128i code = lenet_requantize8(_mm256_add_epi32(greatest, bias), scale, zero);
-        _mm_storeu_si128((__m128i *)(void *)codes[0], code);
+        const lenet_sums greatest = lenet_greater_sums(lenet_greater_sums(a, b), lenet_greater_sums(c, d));
+        lenet_requantize8(lenet_add_sums(greatest, bias), scale, zero, codes[0]);
         if (layer->table != NULL)
             for (size_t f = 0; f < filters; f++)
                 codes[0][f] = layer->table[codes[0][f]];
         memcpy(output + filter, codes[0], filters);
         return;
     }
-    _mm_storeu_si128((__m128i *)(void *)codes[0], lenet_requantize8(_mm256_add_epi32(a, bias), scale, zero));
-    _mm_storeu_si128((__m128i *)(void *)codes[1], lenet_requantize8(_mm256_add_epi32(b, bias), scale, zero));
-    _mm_storeu_si128((__m128i *)(void *)codes[2], lenet_requantize8(_mm256_add_epi32(c, bias), scale, zero));
-    _mm_storeu_si128((__m128i *)(void *)codes[3], lenet_requantize8(_mm256_add_epi32(d, bias), scale, zero));
+    lenet_requantize8(lenet_add_sums(a, bias), scale, zero, codes[0]);
+    lenet_requantize8(lenet_add_sums(b, bias), scale, zero, codes[1]);
+    lenet_requantize8(lenet_add_sums(c, bias), scale, zero, codes[2]);
+    lenet_requantize8(lenet_add_sums(d, bias), scale, zero, codes[3]);
     if (layer->pooling == LENET_AVERAGE_2X2) {
         const float *values = layer->values;
         for (size_t f = 0; f < filters; f++)
@@ -132,16 +120,15 @@ LENET_KERNEL void lenet_4_pixels(const lenet_convolution *layer, const lenet_ope
     const int lanes = (layer->kernel_width * layer->channels + LENET_LANE - 1) / LENET_LANE;
     const lenet_weight *w = layer->packed + filter * layer->kernel_height * lanes * LENET_LANE;
     const int second = layer->kernel_height * lanes * 8 * LENET_LANE;
-    __m256i a0 = _mm256_setzero_si256(), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
+    lenet_sums a0 = lenet_zero_sums(), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
 
     for (int y = 0; y < layer->kernel_height; y++) {
         LENET_UNROLL
         for (int i = 0; i < lanes; i++, w += 8 * LENET_LANE) {
-            __m256i w0 = _mm256_loadu_si256((const __m256i *)(const void *)w);
-            __m256i w1 = _mm256_loadu_si256((const __m256i *)(const void *)(w + second));
+            lenet_weights w0 = lenet_load_weights(w), w1 = lenet_load_weights(w + second);
             const int at = y * stride + LENET_LANE * i;
-            const __m256i a = lenet_broadcast(p0 + at), b = lenet_broadcast(p1 + at);
-            const __m256i c = lenet_broadcast(p2 + at), d = lenet_broadcast(p3 + at);
+            const lenet_operands a = lenet_broadcast(p0 + at), b = lenet_broadcast(p1 + at);
+            const lenet_operands c = lenet_broadcast(p2 + at), d = lenet_broadcast(p3 + at);
             LENET_KEEP(w0);
             LENET_KEEP(w1);
             a0 = lenet_multiply_add(a0, a, w0);
@@ -165,12 +152,12 @@ LENET_KERNEL void lenet_8_pixels(const lenet_convolution *layer, const lenet_ope
 {
     const int lanes = (layer->kernel_width * layer->channels + LENET_LANE - 1) / LENET_LANE;
     const lenet_weight *w = layer->packed + filter * layer->kernel_height * lanes * LENET_LANE;
-    __m256i a0 = _mm256_setzero_si256(), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
+    lenet_sums a0 = lenet_zero_sums(), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
 
     for (int y = 0; y < layer->kernel_height; y++) {
         LENET_UNROLL
         for (int i = 0; i < lanes; i++, w += 8 * LENET_LANE) {
-            const __m256i w0 = _mm256_loadu_si256((const __m256i *)(const void *)w);
+            const lenet_weights w0 = lenet_load_weights(w);
             const int at = y * stride + LENET_LANE * i;
             a0 = lenet_multiply_add(a0, lenet_broadcast(p0 + at), w0);
             b0 = lenet_multiply_add(b0, lenet_broadcast(p1 + at), w0);

@@ -12,8 +12,8 @@ typedef struct {
 
 #if LENET_AVX2
 
-/* As many weights as a vector multiplies. */
-static inline __m256i lenet_weights(const int8_t *from)
+/* As many weights of a row as a vector multiplies. */
+static inline lenet_weights lenet_row_weights(const int8_t *from)
 {
 #if LENET_VNNI
     return _mm256_loadu_si256((const __m256i *)(const void *)from);
@@ -44,10 +44,10 @@ LENET_KERNEL __m128i lenet_4_rows(const lenet_dense *layer, const lenet_operand 
 
     for (; i + 8 * LENET_LANE <= layer->pitch; i += 8 * LENET_LANE) {
         const __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(input + i));
-        s0 = lenet_multiply_add(s0, x, lenet_weights(w0 + i));
-        s1 = lenet_multiply_add(s1, x, lenet_weights(w1 + i));
-        s2 = lenet_multiply_add(s2, x, lenet_weights(w2 + i));
-        s3 = lenet_multiply_add(s3, x, lenet_weights(w3 + i));
+        s0 = lenet_multiply_add(s0, x, lenet_row_weights(w0 + i));
+        s1 = lenet_multiply_add(s1, x, lenet_row_weights(w1 + i));
+        s2 = lenet_multiply_add(s2, x, lenet_row_weights(w2 + i));
+        s3 = lenet_multiply_add(s3, x, lenet_row_weights(w3 + i));
     }
 #if LENET_VNNI
     if (i < layer->pitch) { /* the last 16 */
@@ -63,12 +63,51 @@ LENET_KERNEL __m128i lenet_4_rows(const lenet_dense *layer, const lenet_operand 
 }
 
 /* Eight outputs from `row` on, with the bias. */
-LENET_KERNEL __m256i lenet_8_rows(const lenet_dense *layer, const lenet_operand *input, int row)
+LENET_KERNEL lenet_sums lenet_8_rows(const lenet_dense *layer, const lenet_operand *input, int row)
 {
     const __m128i low = lenet_4_rows(layer, input, row), high = lenet_4_rows(layer, input, row + 4);
-    const __m256i bias = _mm256_loadu_si256((const __m256i *)(const void *)(layer->bias + row));
 
-    return _mm256_add_epi32(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1), bias);
+    return lenet_add_sums(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1),
+                          lenet_load_sums(layer->bias + row));
+}
+
+#elif LENET_DOT_PRODUCT
+
+/* Products of sixteen codes and weights in four sums. */
+static inline int32x4_t lenet_dot16(int32x4_t sums, uint8x16_t x, const int8_t *weights)
+{
+#if LENET_SIGNED
+    return vdotq_s32(sums, vreinterpretq_s8_u8(x), vld1q_s8(weights));
+#else
+    return vusdotq_s32(sums, x, vld1q_s8(weights));
+#endif
+}
+
+/* Sums of products of four rows of weights with the same input. */
+LENET_KERNEL int32x4_t lenet_4_rows(const lenet_dense *layer, const lenet_operand *input, int row)
+{
+    const int8_t *w0 = layer->weights + LENET_MIN(row, layer->outputs - 1) * layer->pitch;
+    const int8_t *w1 = layer->weights + LENET_MIN(row + 1, layer->outputs - 1) * layer->pitch;
+    const int8_t *w2 = layer->weights + LENET_MIN(row + 2, layer->outputs - 1) * layer->pitch;
+    const int8_t *w3 = layer->weights + LENET_MIN(row + 3, layer->outputs - 1) * layer->pitch;
+    int32x4_t s0 = vdupq_n_s32(0), s1 = s0, s2 = s0, s3 = s0;
+
+    for (int i = 0; i < layer->pitch; i += 16) {
+        const uint8x16_t x = vld1q_u8(input + i);
+        s0 = lenet_dot16(s0, x, w0 + i);
+        s1 = lenet_dot16(s1, x, w1 + i);
+        s2 = lenet_dot16(s2, x, w2 + i);
+        s3 = lenet_dot16(s3, x, w3 + i);
+    }
+    return vpaddq_s32(vpaddq_s32(s0, s1), vpaddq_s32(s2, s3));
+}
+
+/* Eight outputs from `row` on, with the bias. */
+LENET_KERNEL lenet_sums lenet_8_rows(const lenet_dense *layer, const lenet_operand *input, int row)
+{
+    const lenet_sums sums = {lenet_4_rows(layer, input, row), lenet_4_rows(layer, input, row + 4)};
+
+    return lenet_add_sums(sums, lenet_load_sums(layer->bias + row));
 }
 
 #else
@@ -125,7 +164,7 @@ LENET_KERNEL void lenet_widen_input(const lenet_dense *layer, const uint8_t *inp
     }
 #else
     for (int i = 0; i < layer->inputs; i++)
-        operands[i] = input[i];
+        operands[i] = lenet_operand_of(input[i]);
     for (int i = layer->inputs; i < layer->pitch; i++)
         operands[i] = 0;
 #endif

@@ -4,11 +4,10 @@ LENET_KERNEL void lenet_multiply(const lenet_dense *layer, const uint8_t *input,
     lenet_operand *operands = (lenet_operand *)work;
 
     lenet_widen_input(layer, input, operands);
-#if LENET_AVX2
+#if LENET_EIGHT
     for (int row = 0; row < layer->outputs; row += 8) {
-        uint8_t codes[16];
-        const __m128i code = lenet_requantize8(lenet_8_rows(layer, operands, row), layer->scale + row, layer->output_zero);
-        _mm_storeu_si128((__m128i *)(void *)codes, code);
+        uint8_t codes[8];
+        lenet_requantize8(lenet_8_rows(layer, operands, row), layer->scale + row, layer->output_zero, codes);
         memcpy(output + row, codes, (size_t)LENET_MIN(8, layer->outputs - row));
     }
 #else

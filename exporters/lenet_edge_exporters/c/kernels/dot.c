@@ -1,4 +1,127 @@
-#if LENET_NEON
+#if LENET_AVX2
+
+typedef __m256i lenet_sums;    /* of eight channels */
+typedef __m256i lenet_weights; /* of a lane for eight channels */
+typedef __m256i lenet_operands; /* a lane, which all of them are multiplied with */
+
+/* In a register of its own: gcc copies sums to another register and back, and loads weights once for every product. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define LENET_KEEP(vector) __asm__("" : "+v"(vector))
+#else
+#define LENET_KEEP(vector) (void)0
+#endif
+
+static inline lenet_sums lenet_zero_sums(void)
+{
+    return _mm256_setzero_si256();
+}
+
+static inline lenet_sums lenet_load_sums(const int32_t *from)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)from);
+}
+
+static inline lenet_sums lenet_add_sums(lenet_sums a, lenet_sums b)
+{
+    return _mm256_add_epi32(a, b);
+}
+
+static inline lenet_sums lenet_greater_sums(lenet_sums a, lenet_sums b)
+{
+    return _mm256_max_epi32(a, b);
+}
+
+static inline lenet_weights lenet_load_weights(const lenet_weight *from)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)from);
+}
+
+/* One lane to all eight, in one instruction: gcc makes two of what clang makes one of. The builtin reads any
+ * type from any address. */
+static inline lenet_operands lenet_broadcast(const lenet_operand *from)
+{
+#if defined(__clang__)
+    return _mm256_broadcastd_epi32(_mm_loadu_si32(from));
+#else
+    return _mm256_castps_si256(_mm256_broadcast_ss((const float *)(const void *)from));
+#endif
+}
+
+/* sum + x * w over a lane's codes, unsigned, and weights, signed: exact, and nothing saturates. */
+static inline lenet_sums lenet_multiply_add(lenet_sums sum, lenet_operands x, lenet_weights w)
+{
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+    return _mm256_dpbusd_epi32(sum, x, w);
+#elif LENET_VNNI
+    return _mm256_dpbusd_avx_epi32(sum, x, w);
+#else
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
+    LENET_KEEP(sum);
+    return sum;
+#endif
+}
+
+#elif LENET_DOT_PRODUCT
+
+typedef struct {
+    int32x4_t low, high;
+} lenet_sums; /* of eight channels */
+
+typedef struct {
+    int8x16_t low[2], high[2]; /* four numbers for each of four channels, then four more */
+} lenet_weights; /* of a lane for eight channels */
+
+typedef uint8x8_t lenet_operands; /* a lane, which all of them are multiplied with */
+
+#define LENET_KEEP(vector) (void)0
+
+static inline lenet_sums lenet_zero_sums(void)
+{
+    return (lenet_sums){vdupq_n_s32(0), vdupq_n_s32(0)};
+}
+
+static inline lenet_sums lenet_load_sums(const int32_t *from)
+{
+    return (lenet_sums){vld1q_s32(from), vld1q_s32(from + 4)};
+}
+
+static inline lenet_sums lenet_add_sums(lenet_sums a, lenet_sums b)
+{
+    return (lenet_sums){vaddq_s32(a.low, b.low), vaddq_s32(a.high, b.high)};
+}
+
+static inline lenet_sums lenet_greater_sums(lenet_sums a, lenet_sums b)
+{
+    return (lenet_sums){vmaxq_s32(a.low, b.low), vmaxq_s32(a.high, b.high)};
+}
+
+static inline lenet_weights lenet_load_weights(const lenet_weight *from)
+{
+    return (lenet_weights){{vld1q_s8(from), vld1q_s8(from + 32)}, {vld1q_s8(from + 16), vld1q_s8(from + 48)}};
+}
+
+/* A lane of eight codes, each four of which are multiplied with what all channels have there. */
+static inline lenet_operands lenet_broadcast(const lenet_operand *from)
+{
+    return vld1_u8(from);
+}
+
+/* Products of four codes and four weights, in each of four sums; the lane's first four codes or its last. */
+#if LENET_SIGNED
+#define LENET_DOT(sum, w, x, half) vdotq_lane_s32(sum, w, vreinterpret_s8_u8(x), half)
+#else
+#define LENET_DOT(sum, w, x, half) vsudotq_lane_s32(sum, w, x, half)
+#endif
+
+/* sum + x * w over a lane's codes and weights: exact, and nothing saturates. */
+static inline lenet_sums lenet_multiply_add(lenet_sums sum, lenet_operands x, lenet_weights w)
+{
+    sum.low = LENET_DOT(LENET_DOT(sum.low, w.low[0], x, 0), w.low[1], x, 1);
+    sum.high = LENET_DOT(LENET_DOT(sum.high, w.high[0], x, 0), w.high[1], x, 1);
+    return sum;
+}
+
+#elif LENET_NEON
 
 static inline int32_t lenet_total(int32x4_t sums)
 {

@@ -1,4 +1,4 @@
-#if !LENET_AVX2
+#if !LENET_EIGHT
 
 /* sums[i] += weights * patch i, for four patches of `pitch` values, of which the first `taps` count. What follows them
  * is zero in the weights. */

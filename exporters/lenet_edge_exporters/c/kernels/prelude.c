@@ -19,8 +19,15 @@ typedef char lenet_needs_an_int_of_32_bits[sizeof(int) >= 4 ? 1 : -1];
 #define LENET_VNNI 1
 #endif
 #elif defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
-#define LENET_NEON 1
 #include <arm_neon.h>
+#if defined(__aarch64__) && defined(__ARM_FEATURE_MATMUL_INT8)
+#define LENET_DOT_PRODUCT 1
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
+#define LENET_DOT_PRODUCT 1
+#define LENET_SIGNED 1
+#else
+#define LENET_NEON 1
+#endif
 #elif defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_BIG_ENDIAN) \
     && (!defined(__GNUC__) || defined(__clang__) || __GNUC__ >= 10)
 #define LENET_DSP 1
@@ -35,6 +42,9 @@ typedef char lenet_needs_an_int_of_32_bits[sizeof(int) >= 4 ? 1 : -1];
 #ifndef LENET_VNNI
 #define LENET_VNNI 0
 #endif
+#ifndef LENET_DOT_PRODUCT
+#define LENET_DOT_PRODUCT 0
+#endif
 #ifndef LENET_NEON
 #define LENET_NEON 0
 #endif
@@ -44,10 +54,16 @@ typedef char lenet_needs_an_int_of_32_bits[sizeof(int) >= 4 ? 1 : -1];
 #ifndef LENET_WASM
 #define LENET_WASM 0
 #endif
+#ifndef LENET_SIGNED /* both factors have to be signed: 128 is taken from every code, and the biases make up for it */
+#define LENET_SIGNED 0
+#endif
+
+/* Sums of eight channels side by side, and weights in that order. */
+#define LENET_EIGHT (LENET_AVX2 || LENET_DOT_PRODUCT)
 
 /* Where a compiler makes vectors of plain C by itself, it wants whole rows, zeros at their end included, and a
  * convolution's weights as wide as what they are multiplied with; elsewhere fewer numbers in fewer bytes are better. */
-#if LENET_WASM || (!LENET_AVX2 && !LENET_NEON && !LENET_DSP && defined(__SSE2__))
+#if LENET_WASM || (!LENET_EIGHT && !LENET_NEON && !LENET_DSP && defined(__SSE2__))
 #define LENET_WHOLE_ROWS 1
 #else
 #define LENET_WHOLE_ROWS 0
@@ -58,10 +74,14 @@ typedef int16_t lenet_weight;
 typedef int8_t lenet_weight;
 #endif
 
-/* A code as it is multiplied, and how many of them one lane of 32 bits holds: VNNI takes bytes, all others pairs. */
+/* A code as it is multiplied, and how many of a window's row are multiplied at a time for eight channels: VNNI takes
+ * four bytes, AVX2 a pair of numbers, ARM's dot product twice four bytes. */
 #if LENET_VNNI
 typedef uint8_t lenet_operand;
 enum { LENET_LANE = 4 };
+#elif LENET_DOT_PRODUCT
+typedef uint8_t lenet_operand;
+enum { LENET_LANE = 8 };
 #else
 typedef int16_t lenet_operand;
 enum { LENET_LANE = 2 };
@@ -135,6 +155,11 @@ static inline int32_t lenet_round(float value)
     shifted = value + 12582912.0f;
     LENET_COPY(&bits, &shifted, sizeof bits);
     return bits - 0x4B400000;
+}
+
+static inline lenet_operand lenet_operand_of(int code)
+{
+    return (lenet_operand)(LENET_SIGNED ? code ^ 128 : code);
 }
 
 /* An integer to the nearest code. Without branches: no processor could foresee which of them an image takes. */

@@ -2,37 +2,34 @@
 
 #if LENET_AVX2
 
-/* In a register of its own: gcc copies sums to another register and back, and loads weights once for every product. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define LENET_KEEP(vector) __asm__("" : "+v"(vector))
-#else
-#define LENET_KEEP(vector) (void)0
-#endif
-
-/* sum + x * w over a lane's codes, unsigned, and weights, signed: exact, and nothing saturates. */
-static inline __m256i lenet_multiply_add(__m256i sum, __m256i x, __m256i w)
-{
-#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
-    return _mm256_dpbusd_epi32(sum, x, w);
-#elif LENET_VNNI
-    return _mm256_dpbusd_avx_epi32(sum, x, w);
-#else
-    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
-    LENET_KEEP(sum);
-    return sum;
-#endif
-}
-
-/* lenet_requantize for eight channels; the codes stand in the low 8 bytes. */
-static inline __m128i lenet_requantize8(__m256i sums, const float *scale, int zero_point)
+/* lenet_requantize for eight channels. */
+static inline void lenet_requantize8(lenet_sums sums, const float *scale, int zero_point, uint8_t codes[8])
 {
     const __m256 low = _mm256_set1_ps((float)(0 - zero_point)), high = _mm256_set1_ps((float)(255 - zero_point));
     const __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), _mm256_loadu_ps(scale));
     const __m256i rounded = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(value, low), high));
-    const __m256i codes = _mm256_add_epi32(rounded, _mm256_set1_epi32(zero_point));
-    const __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1));
+    const __m256i shifted = _mm256_add_epi32(rounded, _mm256_set1_epi32(zero_point));
+    const __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(shifted), _mm256_extracti128_si256(shifted, 1));
 
-    return _mm_packus_epi16(halves, halves);
+    _mm_storeu_si64(codes, _mm_packus_epi16(halves, halves));
+}
+
+#elif LENET_DOT_PRODUCT
+
+/* Four sums to the nearest integers, with the zero point; saturated where 16 bits do not hold them. */
+static inline int16x4_t lenet_requantize4(int32x4_t sums, const float *scale, int zero_point)
+{
+    const int32x4_t rounded = vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sums), vld1q_f32(scale)));
+
+    return vqmovn_s32(vqaddq_s32(rounded, vdupq_n_s32(zero_point)));
+}
+
+/* lenet_requantize for eight channels. */
+static inline void lenet_requantize8(lenet_sums sums, const float *scale, int zero_point, uint8_t codes[8])
+{
+    const int16x4_t low = lenet_requantize4(sums.low, scale, zero_point);
+
+    vst1_u8(codes, vqmovun_s16(vcombine_s16(low, lenet_requantize4(sums.high, scale + 4, zero_point))));
 }
 
 #else
