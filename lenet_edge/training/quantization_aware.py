@@ -20,6 +20,7 @@ from lenet_edge.networks.imported import without_batch_norm
 from lenet_edge.networks.models import Network, build_model
 from lenet_edge_exporters import activations
 from lenet_edge_exporters.flattening import is_flattened_image
+from lenet_edge_exporters.int8.ties import without_ties
 from lenet_edge_exporters.int8.weights import scales
 from lenet_edge_exporters.pixels import PixelInput
 from lenet_edge_runtime.errors import TrainingError
@@ -28,6 +29,8 @@ from lenet_edge_runtime.spec import ModelSpec
 CODES = 255  # the greatest code of a byte
 WEIGHT_ZERO_POINT = 128  # signed weights are counted from 0 here, as activations are
 RANGE_MOMENTUM = 0.01  # of a batch in the running maximum of an activation: the last few hundred batches count
+TIE = 2.0**-13  # less than half of what the next sum is away, and more than float32's error
+LEAST_RANGE = 1e-6  # of an activation
 LAYERS = (nn.Conv2d, nn.Linear)
 
 
@@ -63,13 +66,13 @@ class FakeQuantized(nn.Module):
             if isinstance(module, nn.Flatten):
                 shape = x.shape[1:]
             if isinstance(module, LAYERS):
-                x = self._layer(module, x, step, self.scale if layer == 0 else None, shape)
+                x = self._layer(module, x, step, self._step(layer), self.scale if layer == 0 else None, shape)
                 shape = x.shape[1:]
                 layer += 1
             elif isinstance(module, nn.ReLU):
                 x = torch.relu(x)
                 step = self._follow(layer - 1, x) / CODES
-                x = fake_quantize(x, step, 0)
+                x = fake_quantize(beyond_ties(x, step), step, 0)
             elif isinstance(module, nn.Tanh):
                 x, step = self._tanh(layer - 1, x)
             elif isinstance(module, nn.AvgPool2d):
@@ -92,15 +95,28 @@ class FakeQuantized(nn.Module):
             self(images)
         self.train(was_training)
 
+    def _step(self, index: int) -> Tensor | None:
+        """What a code of this layer's results stands for, as far as the batches so far say; None for logits."""
+        if index == len(self.largest):
+            return None
+        largest = self.largest[index].clamp(min=LEAST_RANGE)
+        return self._tanh_step(largest) if _has_tanh(self.net) else largest / CODES
+
     def _layer(
-        self, module: nn.Conv2d | nn.Linear, x: Tensor, step: Tensor, pixel_scale: Tensor | None, shape: torch.Size
+        self,
+        module: nn.Conv2d | nn.Linear,
+        x: Tensor,
+        step: Tensor,
+        target: Tensor | None,
+        pixel_scale: Tensor | None,
+        shape: torch.Size,
     ) -> Tensor:
         weight, bias = module.weight, module.bias
         assert bias is not None
         if pixel_scale is not None:  # the exporter folds the normalisation into the first layer
             bias = bias + (weight * self.shift).sum((1, 2, 3))
             weight = weight * pixel_scale
-        steps = weight_steps(weight, shape)
+        steps = weight_steps(weight, shape, None if target is None else (float(step), float(target)))
         weight = fake_quantize(weight, steps, WEIGHT_ZERO_POINT)
         grid = step * steps.flatten()
         bias = bias + (torch.round(bias / grid) * grid - bias).detach()
@@ -110,10 +126,14 @@ class FakeQuantized(nn.Module):
 
     def _tanh(self, index: int, x: Tensor) -> tuple[Tensor, Tensor]:
         """As in `activations`: an input scale of its table, a fixed output scale. Returns the output and its scale."""
-        fitting = (127 * self.tanh_scales >= self._follow(index, x.abs())).sum().clamp(min=1)
-        before = fake_quantize(x, self.tanh_scales[fitting - 1], int(activations.INPUT_ZERO_POINT))
+        step = self._tanh_step(self._follow(index, x.abs()))
+        before = fake_quantize(beyond_ties(x, step), step, int(activations.INPUT_ZERO_POINT))
         step = x.new_tensor(activations.TANH_SCALE)
         return fake_quantize(torch.tanh(before), step, int(activations.TANH_ZERO_POINT)), step
+
+    def _tanh_step(self, largest: Tensor) -> Tensor:
+        fitting = (127 * self.tanh_scales >= largest).sum().clamp(min=1)
+        return self.tanh_scales[fitting - 1]
 
     def _follow(self, index: int, magnitudes: Tensor) -> Tensor:
         """The running maximum of this activation, moved towards the batch's while training."""
@@ -123,7 +143,7 @@ class FakeQuantized(nn.Module):
             moved = torch.lerp(before, now, RANGE_MOMENTUM)
             self.largest[index] = torch.where(torch.isnan(before), now, moved)
         # A layer whose units are all dead has no range; any step will do for it.
-        return self.largest[index].clamp(min=1e-6)
+        return self.largest[index].clamp(min=LEAST_RANGE)
 
 
 def fake_quantize(values: Tensor, step: Tensor, zero_point: int) -> Tensor:
@@ -133,6 +153,14 @@ def fake_quantize(values: Tensor, step: Tensor, zero_point: int) -> Tensor:
     """
     rounded: Tensor = _FakeQuantize.apply(values, step, zero_point)
     return rounded
+
+
+def beyond_ties(values: Tensor, step: Tensor) -> Tensor:
+    """Sums of a layer, moved from 0 by so little of a step that ties alone are rounded differently.
+
+    The file's factors put every tie beyond its half (`int8.ties`), by less than float32 errs here.
+    """
+    return values + (TIE * step * values.sign()).detach()
 
 
 def average_codes(pool: nn.AvgPool2d, values: Tensor, step: Tensor, zero_point: int) -> Tensor:
@@ -146,15 +174,19 @@ def average_codes(pool: nn.AvgPool2d, values: Tensor, step: Tensor, zero_point: 
     return pooled + ((codes - zero_point) * step - pooled).detach()
 
 
-def weight_steps(weight: Tensor, shape: torch.Size) -> Tensor:
+def weight_steps(weight: Tensor, shape: torch.Size, between: tuple[float, float] | None = None) -> Tensor:
     """The scales of int8 weights per output channel, [outputs, 1, ...], as the exporter chooses them.
 
-    `shape`: of the image that a dense layer's inputs are, [c, h, w], or of what they are else.
+    `shape`: of the image that a dense layer's inputs are, [c, h, w], or of what they are else. `between`: the scales
+    of the codes that the layer reads and gives; NaN, before the first batch, for what is not known.
     """
     values = weight.detach().cpu().numpy()
     if weight.ndim == 2 and is_flattened_image(tuple(shape)):
         values = values.reshape(len(values), *shape)
-    steps = torch.from_numpy(scales(values)).to(weight.device)
+    found = scales(values)
+    if between is not None and not np.isnan(between).any():
+        found = without_ties(found, *map(np.float32, between))
+    steps = torch.from_numpy(found).to(weight.device)
     return steps.reshape(-1, *(1,) * (weight.ndim - 1))
 
 

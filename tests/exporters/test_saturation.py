@@ -98,7 +98,7 @@ def test_a_flattened_image_saturates_in_neither_order() -> None:
         [rows],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
-    steps = np.array([item["scale"] for item in int8_weights.overrides(model)["weight"]])
+    steps = np.array([item["scale"] for item in int8_weights.overrides(model, {})["weight"]])
     assert not saturates_in_any_layout(np.rint(weights / steps.reshape(-1, 1, 1, 1)))
 
 

@@ -68,7 +68,7 @@ def quantize_layers(
     in_tables = {node.name for function in functions for node in function.nodes}
     overrides |= activations.overrides(model, ranges, in_tables)
     overrides |= _input_override(model.graph)
-    overrides |= weights.overrides(model)
+    overrides |= weights.overrides(model, overrides)
     left_out = [*in_tables, *(node.name for node in border.pads_of(model.graph))]
     with tempfile.TemporaryDirectory() as folder, library_kept_quiet():
         path = Path(folder) / "model.onnx"

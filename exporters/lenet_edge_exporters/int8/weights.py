@@ -13,17 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_edge_exporters import folding
+from lenet_edge_exporters.activations import SAME_SCALE
 from lenet_edge_exporters.flattening import flattened_images
+from lenet_edge_exporters.int8.ties import without_ties
 from lenet_edge_exporters.layers import layers_of
+from lenet_edge_exporters.onnx import OUTPUT
 
 if TYPE_CHECKING:
     import onnx
 
+Overrides = dict[str, list[dict[str, Any]]]  # the quantizer's `TensorQuantOverrides`
 LARGEST = 127  # of a weight, and of a pair before rounding, which adds at most a half to each
 
 
-def overrides(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
-    """The quantizer's `TensorQuantOverrides` for the weights of all layers: int8, symmetric, a scale a channel."""
+def overrides(model: onnx.ModelProto, activations: Overrides) -> Overrides:
+    """The quantizer's `TensorQuantOverrides` for the weights of all layers: int8, symmetric, a scale a channel.
+
+    `activations` are those for all other tensors; between known scales a layer's weights get scales `without_ties`.
+    """
     from onnxruntime.quantization import QuantType
 
     nodes = {node.name: node for node in model.graph.node}
@@ -39,6 +46,9 @@ def overrides(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
         if node.name in images:
             weights = weights.reshape(len(weights), *images[node.name])
         steps = scales(weights, grouped=_is_grouped(node))
+        source, target = _scale_before(model.graph, node, activations), _scale_behind(model.graph, node, activations)
+        if source is not None and target is not None:
+            steps = without_ties(steps, source, target)
         zero = np.array(0, np.int8)
         found[node.input[1]] = [
             {"axis": axis, "quant_type": QuantType.QInt8, "scale": np.array(step), "zero_point": zero} for step in steps
@@ -68,6 +78,34 @@ def largest_pair(rows: NDArray[Any]) -> NDArray[Any]:
     pairs = even.reshape(len(rows), -1, 2)
     largest: NDArray[Any] = np.maximum(pairs.clip(min=0).sum(2).max(1), -pairs.clip(max=0).sum(2).min(1))
     return largest
+
+
+def _scale_before(graph: onnx.GraphProto, layer: onnx.NodeProto, activations: Overrides) -> np.float32 | None:
+    """The scale of the codes that a layer reads; None where it is not known."""
+    producers = {name: node for node in graph.node for name in node.output}
+    name = layer.input[0]
+    while name in producers and producers[name].op_type in SAME_SCALE:
+        name = producers[name].input[0]
+    return _scale(activations.get(name))
+
+
+def _scale_behind(graph: onnx.GraphProto, layer: onnx.NodeProto, activations: Overrides) -> np.float32 | None:
+    """The scale of the codes that are made of a layer's sums, behind its Relu; None for logits, which stay sums."""
+    readers = [node for node in graph.node if layer.output[0] in node.input]
+    name = readers[0].output[0] if [node.op_type for node in readers] == ["Relu"] else layer.output[0]
+    return None if name == OUTPUT else _scale(activations.get(name))
+
+
+def _scale(override: list[dict[str, Any]] | None) -> np.float32 | None:
+    """As the quantizer computes it of a range."""
+    from onnxruntime.quantization.quant_utils import compute_scale_zp
+
+    if override is None:
+        return None
+    given = override[0]
+    if "scale" in given:
+        return np.float32(given["scale"])
+    return np.float32(compute_scale_zp(given["rmin"], given["rmax"], np.array(0, np.uint8), np.array(255, np.uint8))[1])
 
 
 def _channel_axis(node: onnx.NodeProto) -> int:

@@ -21,9 +21,9 @@ from lenet_edge_exporters.integer_program import graph
 from lenet_edge_exporters.integer_program.dense import Dense
 from lenet_edge_exporters.integer_program.program import UnsupportedError
 from lenet_edge_exporters.known_answers import OnnxLogits, answer_images
-from lenet_edge_exporters.tflite import described
+from lenet_edge_exporters.tflite import file
 from lenet_edge_exporters.tflite.model import Codes, ModelWriter
-from lenet_edge_exporters.tflite.operators import SIGNED, write
+from lenet_edge_exporters.tflite.operators import SIGNED, VERSIONS, write
 from lenet_edge_runtime import proof
 from lenet_edge_runtime.classifier import Classifier
 from lenet_edge_runtime.spec import PREFIX
@@ -49,10 +49,7 @@ def seal(_content: bytes, job: ExportJob, model: LoadedModel, card: Mapping[str,
     pixels = answer_images(job.check_pixels, model)
     step = float(json.loads(model.metadata[LOGIT_STEP]))
     answers = proof.KnownAnswers(pixels, model.logits(pixels), tolerance=1.001 * step)
-    entries = {
-        proof.KNOWN_ANSWERS: answers.to_json(),
-        proof.SEAL: "the 64 bytes before the last 22",
-    }
+    entries = {proof.KNOWN_ANSWERS: answers.to_json(), proof.SEAL: file.SEAL_PLACE}
     return proof.seal_zip(_written(job, entries if card is None else {**entries, proof.CARD: json.dumps(card)}))
 
 
@@ -65,7 +62,7 @@ def _written(job: ExportJob, evidence: Mapping[str, str]) -> bytes:
         )
     assert job.calibration_pixels is not None  # plain_graph asks for them
     scale, zero_point = logit_codes(OnnxLogits(model.SerializeToString()).logits(job.calibration_pixels))
-    writer = ModelWriter()
+    writer = ModelWriter(VERSIONS)
     channels, height, width = job.spec.pixel_shape
     codes = Codes((height, width, channels), 1.0, -SIGNED)
     source = writer.activation("pixels", codes.shape, "UINT8", 1.0, 0)
@@ -75,11 +72,7 @@ def _written(job: ExportJob, evidence: Mapping[str, str]) -> bytes:
     last = Dense(last.weights, last.sums.quantized(np.float32(scale), zero_point + SIGNED))
     tensor, codes = write(last, writer, tensor, codes, len(hidden) + 1)
     target = _named_logits(writer, job, tensor, codes)
-    metadata = {**job.metadata("tflite", "NHWC"), LOGIT_STEP: json.dumps(scale), **evidence}
-    recipe = str(job.provenance.get("recipe", "image classifier"))
-    about = described.metadata_of(job.spec, recipe, "an image classifier by lenet-edge")
-    entries = {**{key: value.encode() for key, value in metadata.items()}, described.ENTRY: about}
-    return described.with_label_file(writer.content(source, target, dict(sorted(entries.items()))), job.spec)
+    return file.content(job, "tflite", writer, source, target, {LOGIT_STEP: json.dumps(scale), **evidence})
 
 
 def logit_codes(logits: NDArray[np.float32]) -> tuple[float, int]:

@@ -16,10 +16,6 @@ from lenet_edge_runtime.tflite_file import IDENTIFIER, schema
 
 Shape = tuple[int, ...]
 ALIGNMENT = 16  # of every buffer, as the schema asks: microcontrollers read int32 in place
-# The first version of each operator that has the types used here; an older runtime refuses the file by the number.
-VERSIONS = {
-    "QUANTIZE": 2, "DEQUANTIZE": 2, "CONV_2D": 3, "MAX_POOL_2D": 2, "PAD": 2, "RESHAPE": 1, "FULLY_CONNECTED": 12,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,11 +27,22 @@ class Codes:
     zero_point: int
 
 
-class ModelWriter:
-    """Collects tensors and operators; `content` gives the file's bytes, the same for the same calls."""
+@dataclass(frozen=True)
+class Numbers:
+    """A tensor of float32 numbers without its batch, (height, width, channels) or (n,)."""
 
-    def __init__(self) -> None:
+    shape: Shape
+
+
+class ModelWriter:
+    """Collects tensors and operators; `content` gives the file's bytes, the same for the same calls.
+
+    `versions`: the first version of each operator that has the types used; an older runtime refuses the file by it.
+    """
+
+    def __init__(self, versions: Mapping[str, int]) -> None:
         self._schema = schema()
+        self._versions = versions
         self._buffers: list[NDArray[np.uint8] | None] = [None]  # the first is empty: of tensors without constants
         self._tensors: list[Any] = []
         self._operators: list[Any] = []
@@ -60,15 +67,18 @@ class ModelWriter:
         return self._added(tensor)
 
     def operator(
-        self, kind: str, inputs: list[int], name: str, target: Codes, options: str, values: Mapping[str, Any]
+        self, kind: str, inputs: list[int], name: str, target: Codes | Numbers, options: str, values: Mapping[str, Any]
     ) -> int:
-        """Append an operator that gives int8 codes; return the number of the tensor that it writes."""
-        result = self.activation(name, target.shape, "INT8", target.scale, target.zero_point)
+        """Append an operator that gives int8 codes, or float32; return the number of the tensor that it writes."""
+        if isinstance(target, Codes):
+            result = self.activation(name, target.shape, "INT8", target.scale, target.zero_point)
+        else:
+            result = self.activation(name, target.shape, "FLOAT32")
         self.append(kind, inputs, result, options, values)
         return result
 
     def append(self, kind: str, inputs: list[int], output: int, options: str, values: Mapping[str, Any]) -> None:
-        """Append an operator that writes the tensor `output`; `options` is the schema's name of their table."""
+        """Append an operator that writes the tensor `output`; `options` is the schema's name of their table or NONE."""
         if kind not in self._codes:
             self._codes.append(kind)
         self._operators.append(
@@ -77,9 +87,13 @@ class ModelWriter:
                 inputs=inputs,
                 outputs=[output],
                 builtinOptionsType=getattr(self._schema.BuiltinOptions, options),
-                builtinOptions=getattr(self._schema, options + "T")(**values),
+                builtinOptions=None if options == "NONE" else getattr(self._schema, options + "T")(**values),
             )
         )
+
+    def type_of(self, kind: str) -> int:
+        """The schema's number of a type of numbers."""
+        return int(getattr(self._schema.TensorType, kind))
 
     def rename(self, tensor: int, name: str) -> None:
         """Give a tensor another name."""
@@ -108,12 +122,10 @@ class ModelWriter:
 
     def _code(self, kind: str) -> Any:
         number = getattr(self._schema.BuiltinOperator, kind)
-        return self._schema.OperatorCodeT(min(number, 127), None, VERSIONS[kind], number)
+        return self._schema.OperatorCodeT(min(number, 127), None, self._versions[kind], number)
 
     def _tensor(self, name: str, shape: Shape, kind: str, buffer: int) -> Any:
-        return self._schema.TensorT(
-            name=name, shape=list(shape), type=getattr(self._schema.TensorType, kind), buffer=buffer, hasRank=True
-        )
+        return self._schema.TensorT(name=name, shape=list(shape), type=self.type_of(kind), buffer=buffer, hasRank=True)
 
     def _added(self, tensor: Any) -> int:
         self._tensors.append(tensor)

@@ -16,10 +16,14 @@ from lenet_edge_exporters.integer_program.convolution import Convolution
 from lenet_edge_exporters.integer_program.dense import Dense
 from lenet_edge_exporters.integer_program.planes import Interleave
 from lenet_edge_exporters.integer_program.pooling import MaxPool
-from lenet_edge_exporters.integer_program.program import Step, UnsupportedError, Window
+from lenet_edge_exporters.integer_program.program import Step, UnsupportedError
 from lenet_edge_exporters.integer_program.sums import Sums
 from lenet_edge_exporters.tflite.model import Codes, ModelWriter, Shape
+from lenet_edge_exporters.tflite.windows import implied_padding, padded
 
+VERSIONS = {
+    "QUANTIZE": 2, "DEQUANTIZE": 2, "CONV_2D": 3, "MAX_POOL_2D": 2, "PAD": 2, "RESHAPE": 1, "FULLY_CONNECTED": 12,
+}  # fmt: skip
 SIGNED = 128  # what int8 codes and zero points are less than uint8 ones
 
 
@@ -38,7 +42,7 @@ def write(step: Step, writer: ModelWriter, source: int, codes: Codes, number: in
 
 def _convolve(step: Convolution, writer: ModelWriter, source: int, codes: Codes, name: str) -> tuple[int, Codes]:
     _check_scale(step.sums, codes, name)
-    source, padding = _padded(step.window, writer, source, codes, name)
+    source, padding = padded(step.window, writer, source, codes, name)
     target = _codes_of(step.sums, (step.window.rows, step.window.columns, len(step.weights)))
     inputs = [source, *_constants(step.weights, step.sums, writer, name)]
     options = {"padding": padding, "strideH": step.window.strides[0], "strideW": step.window.strides[1]}
@@ -60,7 +64,7 @@ def _multiply(step: Dense, writer: ModelWriter, source: int, codes: Codes, name:
 
 def _max_pool(step: MaxPool, writer: ModelWriter, source: int, codes: Codes, name: str) -> tuple[int, Codes]:
     window = step.window
-    padding = _implied_padding(window)
+    padding = implied_padding(window)
     if padding is None:
         raise UnsupportedError(
             f"the TFLite export has no MaxPool with pads {list(window.pads)}, as {name} has; "
@@ -88,33 +92,6 @@ STEPS: dict[type, Callable[..., tuple[int, Codes]]] = {
     MaxPool: _max_pool,
     Dense: _multiply,
 }
-
-_SAME, _VALID = 0, 1
-
-
-def _implied_padding(window: Window) -> int | None:
-    """TFLite's word for a window's padding: SAME (half of what is missing before, the rest behind), VALID, or None."""
-    if not any(window.pads):
-        return _VALID
-    sizes = [window.height, window.width]
-    missing = [
-        max((-(-size // stride) - 1) * stride + kernel - size, 0)
-        for size, stride, kernel in zip(sizes, window.strides, window.kernel, strict=True)
-    ]
-    same = tuple(part // 2 for part in missing) + tuple(part - part // 2 for part in missing)
-    return _SAME if window.pads == same else None
-
-
-def _padded(window: Window, writer: ModelWriter, source: int, codes: Codes, name: str) -> tuple[int, int]:
-    """The tensor that a convolution reads, and its word for padding: what neither word says is a PAD of its own."""
-    padding = _implied_padding(window)
-    if padding is not None:
-        return source, padding
-    top, left, bottom, right = window.pads
-    amounts = writer.constant(f"{name}_pads", np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32))
-    shape = (window.height + top + bottom, window.width + left + right, window.channels)
-    wider = Codes(shape, codes.scale, codes.zero_point)
-    return writer.operator("PAD", [source, amounts], f"{name}_padded", wider, "PadOptions", {}), _VALID
 
 
 def _constants(weights: NDArray[np.int8], sums: Sums, writer: ModelWriter, name: str) -> tuple[int, int]:
