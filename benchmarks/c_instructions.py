@@ -44,6 +44,8 @@ PROCESSORS = {
     "Cortex-M0": Processor(("-mcpu=cortex-m0",), "mps2-an385"),
     "Cortex-M3": Processor(("-mcpu=cortex-m3",), "mps2-an385"),
     "Cortex-M4": Processor(emulation.CORTEX_M4, "mps2-an386"),
+    "Cortex-M55, DSP": Processor((*emulation.CORTEX_M55, "-mcpu=cortex-m55+nomve"), "mps3-an547"),
+    "Cortex-M55, Helium": Processor(emulation.CORTEX_M55, "mps3-an547"),
     "Cortex-A53, NEON": Processor(("-mcpu=cortex-a53",), linux="cortex-a53"),
     "Cortex-A76, dot product": Processor(("-mcpu=cortex-a76",), linux="cortex-a76"),
     "8-bit matrices": Processor(("-march=armv8.6-a",), linux="max"),

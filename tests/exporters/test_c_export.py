@@ -102,8 +102,9 @@ BUILDS = {
     "riscv32": linux("riscv32", "--target=riscv32-linux-gnu", "-march=rv32gc", "-mabi=ilp32d", "-O2"),
     "powerpc, big-endian": linux("ppc", "--target=powerpc-linux-gnu", "-O2", logits=">f4"),
     "Cortex-M0": board("mps2-an385", "-mcpu=cortex-m0", "-Os"),
-    "Cortex-M3": board("mps2-an385", "-mcpu=cortex-m3", "-Os"),
+    "Cortex-M3": board("mps2-an385", "-mcpu=cortex-m3", "-O2"),
     "Cortex-M4": board("mps2-an386", *emulation.CORTEX_M4, "-O2"),
+    **{f"Cortex-M55 {level}": board("mps3-an547", *emulation.CORTEX_M55, level) for level in ("-O2", "-Os")},
 }  # fmt: skip
 
 
@@ -251,7 +252,7 @@ def job_of(net: nn.Sequential) -> ExportJob:
     return ExportJob(net.eval(), spec, pixels, pixels)
 
 
-@pytest.mark.parametrize("build", [*FAST, "Cortex-M4"])
+@pytest.mark.parametrize("build", [*FAST, "Cortex-M3", "Cortex-M4", "Cortex-M55 -O2"])
 @pytest.mark.parametrize("name", NETS)
 def test_same_bits_for_other_nets(name: str, build: str, tmp_path: Path) -> None:
     torch.manual_seed(0)

@@ -29,6 +29,8 @@ MACHINE = "mps2-an386"
 BOARD = Path(__file__).parent / "board"  # start-up code, linker script, memcpy and memset
 HEADERS = BOARD.parent / "templates"  # string.h, for compilers that come without a C library
 CORTEX_M4 = ("-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
+# The board AN547, which has less memory.
+CORTEX_M55 = ("-mcpu=cortex-m55", "-mfloat-abi=hard", "-Wl,--defsym=memory_size=512K")
 BARE = ("-mthumb", "-ffreestanding", "-isystem", str(HEADERS))
 LOOP = 2_000_000  # instructions of the loop in count.c
 MACS = 10_000_000  # are emulated in less than a second: all known answers of a LeNet

@@ -67,13 +67,6 @@ LENET_KERNEL void lenet_strip(const lenet_convolution *layer, const uint8_t *LEN
 
 #if LENET_EIGHT
 
-/* gcc has to be asked to unroll a short loop; clang does it anyway. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
-#define LENET_UNROLL _Pragma("GCC unroll 16")
-#else
-#define LENET_UNROLL
-#endif
-
 /* Four codes of each of eight channels to one; or, without pooling, to `count` pixels of the output. */
 LENET_KERNEL void lenet_finish8(const lenet_convolution *layer, lenet_sums a, lenet_sums b, lenet_sums c, lenet_sums d,
                                 int filter, int count, uint8_t *output)
@@ -123,7 +116,7 @@ LENET_KERNEL void lenet_4_pixels(const lenet_convolution *layer, const lenet_ope
     lenet_sums a0 = lenet_zero_sums(), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
 
     for (int y = 0; y < layer->kernel_height; y++) {
-        LENET_UNROLL
+        LENET_UNROLL(16)
         for (int i = 0; i < lanes; i++, w += 8 * LENET_LANE) {
             lenet_weights w0 = lenet_load_weights(w), w1 = lenet_load_weights(w + second);
             const int at = y * stride + LENET_LANE * i;
@@ -155,7 +148,7 @@ LENET_KERNEL void lenet_8_pixels(const lenet_convolution *layer, const lenet_ope
     lenet_sums a0 = lenet_zero_sums(), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
 
     for (int y = 0; y < layer->kernel_height; y++) {
-        LENET_UNROLL
+        LENET_UNROLL(16)
         for (int i = 0; i < lanes; i++, w += 8 * LENET_LANE) {
             const lenet_weights w0 = lenet_load_weights(w);
             const int at = y * stride + LENET_LANE * i;
@@ -212,38 +205,50 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
 
 #else
 
-#if LENET_DSP
+#if LENET_SMALL
 
-/* The window of output (y, x), row after row, the zero point where it leaves the input: as bytes, at the end of where
- * the numbers will be, then as numbers in the order in which lenet_widen gives weights. */
-LENET_KERNEL void lenet_patch(const lenet_convolution *layer, const uint8_t *input, int y, int x, int16_t *patch)
+/* Some codes of a window's row, as they are multiplied; for the DSP extension, which widens them, as they are. */
+LENET_KERNEL void lenet_copy_row(uint8_t *to, const uint8_t *from, int count)
+{
+    int i = 0;
+
+#if LENET_HELIUM
+    for (; i < count; i += 16) {
+        const mve_pred16_t rest = vctp8q((uint32_t)(count - i));
+        vstrbq_p_u8(to + i, veorq_u8(vldrbq_z_u8(from + i, rest), vdupq_n_u8(128)), rest);
+    }
+#elif defined(__ARM_FEATURE_UNALIGNED)
+    for (; i + 4 <= count; i += 4)
+        LENET_COPY(to + i, from + i, 4);
+#endif
+    for (; i < count; i++)
+        to[i] = from[i];
+}
+
+/* The window of output (y, x), row after row, the zero point where it leaves the input. The DSP extension takes 16-bit
+ * numbers, in the order in which lenet_widen gives weights, of bytes that lie at the end of where these will be. */
+LENET_KERNEL void lenet_patch(const lenet_convolution *layer, const uint8_t *input, int y, int x, lenet_operand *patch)
 {
     const int length = layer->kernel_width * layer->channels;
     const int top = y * layer->stride_y - layer->pad_top, left = x * layer->stride_x - layer->pad_left;
     const int across = left >= 0 && left + layer->kernel_width <= layer->width;
     const int whole = across && top >= 0 && top + layer->kernel_height <= layer->height;
     const uint8_t *from = input + (top * layer->width + left) * layer->channels;
-    uint8_t *bytes = (uint8_t *)patch + layer->pitch, *to = bytes;
+    uint8_t *bytes = (uint8_t *)patch + (LENET_DSP ? layer->pitch : 0), *to = bytes;
 
-    for (int row = 0; whole && row < layer->kernel_height; row++, to += length, from += layer->width * layer->channels) {
-        int i = 0;
-#if defined(__ARM_FEATURE_UNALIGNED)
-        for (; i + 4 <= length; i += 4)
-            LENET_COPY(to + i, from + i, 4);
-#endif
-        for (; i < length; i++)
-            to[i] = from[i];
-    }
+    for (int row = 0; whole && row < layer->kernel_height; row++, to += length, from += layer->width * layer->channels)
+        lenet_copy_row(to, from, length);
     if (!whole) {
         const int first = LENET_MAX(0, -left) * layer->channels;
         const int last = LENET_MIN(length, (layer->width - left) * layer->channels);
-        memset(to, layer->input_zero, (size_t)(layer->kernel_height * length));
+        memset(to, (uint8_t)lenet_operand_of(layer->input_zero), (size_t)(layer->kernel_height * length));
         for (int row = 0; row < layer->kernel_height; row++, to += length, from += layer->width * layer->channels)
             if (top + row >= 0 && top + row < layer->height)
-                for (int i = first; i < last; i++)
-                    to[i] = from[i];
+                lenet_copy_row(to + first, from + first, last - first);
     }
+#if LENET_DSP
     lenet_widen_codes(bytes, layer->kernel_height * length, patch);
+#endif
 }
 
 #else
@@ -314,12 +319,13 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
     const int pooled = layer->pooling != LENET_NO_POOLING;
     const int high = pooled ? 2 : 1, wide = pooled ? 2 : 4, across = pooled ? layer->columns / 2 * 2 : layer->columns;
     const int taps = layer->kernel_height * layer->row;
+    lenet_operand *patches = (lenet_operand *)work;
 #if LENET_WHOLE_ROWS
     const int count = (high - 1) * layer->stride_y + layer->kernel_height;
-    int16_t *strip = work + 4 * layer->pitch;
+    int16_t *strip = patches + 4 * layer->pitch;
 #endif
 
-    memset(work, 0, 4u * (size_t)layer->pitch * sizeof *work);
+    memset(patches, 0, 4u * (size_t)layer->pitch * sizeof *patches);
     for (int y = 0; y + high <= layer->rows; y += high) {
 #if LENET_WHOLE_ROWS
         if (layer->strip > 0)
@@ -328,7 +334,7 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
         for (int x = 0; x < across; x += wide) {
             const int pixels = pooled ? 1 : LENET_MIN(4, across - x);
             for (int i = 0; i < (pooled ? 4 : pixels); i++) {
-                int16_t *patch = work + i * layer->pitch;
+                lenet_operand *patch = patches + i * layer->pitch;
 #if LENET_WHOLE_ROWS
                 if (layer->strip > 0) {
                     const int16_t *from = strip + i / wide * layer->stride_y * layer->strip
@@ -346,7 +352,7 @@ LENET_KERNEL void lenet_convolve(const lenet_convolution *layer, const uint8_t *
                     const int32_t bias = layer->bias[filter + f];
                     int32_t four[4] = {bias, bias, bias, bias};
                     if (filter + f < layer->filters)
-                        lenet_dot4(layer->weights + (filter + f) * layer->pitch, work, taps, layer->pitch, four);
+                        lenet_dot4(layer->weights + (filter + f) * layer->pitch, patches, taps, layer->pitch, four);
                     for (int i = 0; i < 4; i++)
                         sums[i][f] = four[i];
                 }

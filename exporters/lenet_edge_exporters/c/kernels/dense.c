@@ -110,9 +110,48 @@ LENET_KERNEL lenet_sums lenet_8_rows(const lenet_dense *layer, const lenet_opera
     return lenet_add_sums(sums, lenet_load_sums(layer->bias + row));
 }
 
+#elif LENET_SMALL && !LENET_DSP
+
+enum { LENET_ROWS = 4 }; /* of weights that share every code that is read */
+
+/* Sums of products of four rows of weights with the same input, with the bias. */
+LENET_KERNEL void lenet_rows(const lenet_dense *layer, const lenet_operand *input, int row, int32_t sums[LENET_ROWS])
+{
+    const int8_t *w0 = layer->weights + LENET_MIN(row, layer->outputs - 1) * layer->pitch;
+    const int8_t *w1 = layer->weights + LENET_MIN(row + 1, layer->outputs - 1) * layer->pitch;
+    const int8_t *w2 = layer->weights + LENET_MIN(row + 2, layer->outputs - 1) * layer->pitch;
+    const int8_t *w3 = layer->weights + LENET_MIN(row + 3, layer->outputs - 1) * layer->pitch;
+    int32_t s0 = layer->bias[row], s1 = layer->bias[row + 1], s2 = layer->bias[row + 2], s3 = layer->bias[row + 3];
+
+#if LENET_HELIUM
+    for (int i = 0; i < layer->pitch; i += 16) {
+        s0 = lenet_multiply_add(s0, input + i, vldrbq_s8(w0 + i));
+        s1 = lenet_multiply_add(s1, input + i, vldrbq_s8(w1 + i));
+        s2 = lenet_multiply_add(s2, input + i, vldrbq_s8(w2 + i));
+        s3 = lenet_multiply_add(s3, input + i, vldrbq_s8(w3 + i));
+    }
+#else
+    LENET_UNROLL(4)
+    for (int i = 0; i < layer->inputs; i++) {
+        const int x = input[i];
+        s0 += w0[i] * x;
+        s1 += w1[i] * x;
+        s2 += w2[i] * x;
+        s3 += w3[i] * x;
+    }
+#endif
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+
 #else
 
-LENET_KERNEL int32_t lenet_row(const lenet_dense *layer, const int16_t *input, int row)
+enum { LENET_ROWS = 1 };
+
+/* Sums of products of a row of weights with the input, with the bias. */
+LENET_KERNEL void lenet_rows(const lenet_dense *layer, const lenet_operand *input, int row, int32_t sums[LENET_ROWS])
 {
     const int8_t *weights = layer->weights + row * layer->pitch;
     int32_t sum = layer->bias[row];
@@ -134,17 +173,17 @@ LENET_KERNEL int32_t lenet_row(const lenet_dense *layer, const int16_t *input, i
         sum = lenet_multiply_add4(sum, input + i + 4, even, odd);
     }
 #elif LENET_WASM
-    v128_t sums = wasm_i32x4_splat(0);
+    v128_t four = wasm_i32x4_splat(0);
 
     for (int i = 0; i < layer->pitch; i += 8)
-        sums = lenet_multiply_add(sums, wasm_v128_load(input + i), wasm_i16x8_load8x8(weights + i));
-    sum += lenet_total(sums);
+        four = lenet_multiply_add(four, wasm_v128_load(input + i), wasm_i16x8_load8x8(weights + i));
+    sum += lenet_total(four);
 #else
     LENET_BY_EIGHT
-    for (int i = 0; i < (LENET_WHOLE_ROWS ? layer->pitch : layer->inputs); i++)
+    for (int i = 0; i < layer->pitch; i++)
         sum += (int16_t)weights[i] * input[i];
 #endif
-    return sum;
+    sums[0] = sum;
 }
 
 #endif

@@ -11,8 +11,12 @@ LENET_KERNEL void lenet_multiply(const lenet_dense *layer, const uint8_t *input,
         memcpy(output + row, codes, (size_t)LENET_MIN(8, layer->outputs - row));
     }
 #else
-    for (int row = 0; row < layer->outputs; row++)
-        output[row] = lenet_requantize(lenet_row(layer, operands, row), layer->scale[row], layer->output_zero);
+    for (int row = 0; row < layer->outputs; row += LENET_ROWS) {
+        int32_t sums[LENET_ROWS];
+        lenet_rows(layer, operands, row, sums);
+        for (int i = 0; i < LENET_ROWS && row + i < layer->outputs; i++)
+            output[row + i] = lenet_requantize(sums[i], layer->scale[row + i], layer->output_zero);
+    }
 #endif
     if (layer->table != NULL)
         for (int row = 0; row < layer->outputs; row++)

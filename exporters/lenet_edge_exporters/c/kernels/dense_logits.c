@@ -28,9 +28,11 @@ LENET_KERNEL void lenet_multiply_last(const lenet_dense *layer, const uint8_t *i
         memcpy(logits + row, values, (size_t)LENET_MIN(8, layer->outputs - row) * sizeof *logits);
     }
 #else
-    for (int row = 0; row < layer->outputs; row++) {
-        const int32_t sum = lenet_row(layer, operands, row);
-        logits[row] = (float)sum * layer->scale[row];
+    for (int row = 0; row < layer->outputs; row += LENET_ROWS) {
+        int32_t sums[LENET_ROWS];
+        lenet_rows(layer, operands, row, sums);
+        for (int i = 0; i < LENET_ROWS && row + i < layer->outputs; i++)
+            logits[row + i] = (float)sums[i] * layer->scale[row + i];
     }
 #endif
 }

@@ -139,6 +139,14 @@ static inline int32x4_t lenet_multiply_add(int32x4_t sums, int16x8_t x, int16x8_
     return vmlal_s16(sums, vget_high_s16(x), vget_high_s16(w));
 }
 
+#elif LENET_HELIUM
+
+/* sum + x * w over sixteen codes less 128 and as many weights. */
+static inline int32_t lenet_multiply_add(int32_t sum, const uint8_t *x, int8x16_t w)
+{
+    return vmladavaq_s8(sum, vreinterpretq_s8_u8(vldrbq_u8(x)), w);
+}
+
 #elif LENET_DSP
 
 /* Four bytes at an address that is a multiple of 4: weights and scratch begin at one, and all that is read of them. */

@@ -2,9 +2,10 @@
 
 /* sums[i] += weights * patch i, for four patches of `pitch` values, of which the first `taps` count. What follows them
  * is zero in the weights. */
-LENET_KERNEL void lenet_dot4(const lenet_weight *weights, const int16_t *patches, int taps, int pitch, int32_t sums[4])
+LENET_KERNEL void lenet_dot4(const lenet_weight *weights, const lenet_operand *patches, int taps, int pitch,
+                             int32_t sums[4])
 {
-    const int16_t *p0 = patches, *p1 = p0 + pitch, *p2 = p1 + pitch, *p3 = p2 + pitch;
+    const lenet_operand *p0 = patches, *p1 = p0 + pitch, *p2 = p1 + pitch, *p3 = p2 + pitch;
 
 #if LENET_NEON
     int32x4_t s0 = vdupq_n_s32(0), s1 = s0, s2 = s0, s3 = s0;
@@ -20,10 +21,24 @@ LENET_KERNEL void lenet_dot4(const lenet_weight *weights, const int16_t *patches
     sums[1] += lenet_total(s1);
     sums[2] += lenet_total(s2);
     sums[3] += lenet_total(s3);
+#elif LENET_HELIUM
+    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+
+    for (int i = 0; i < taps; i += 16) {
+        const int8x16_t w = vldrbq_s8(weights + i);
+        s0 = lenet_multiply_add(s0, p0 + i, w);
+        s1 = lenet_multiply_add(s1, p1 + i, w);
+        s2 = lenet_multiply_add(s2, p2 + i, w);
+        s3 = lenet_multiply_add(s3, p3 + i, w);
+    }
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
 #elif LENET_DSP
     int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
 
-    LENET_BY_TWO
+    LENET_UNROLL(2)
     for (int i = 0; i < taps; i += 4) {
         uint32_t even, odd;
         lenet_widen(weights + i, &even, &odd);

@@ -28,6 +28,10 @@ typedef char lenet_needs_an_int_of_32_bits[sizeof(int) >= 4 ? 1 : -1];
 #else
 #define LENET_NEON 1
 #endif
+#elif defined(__ARM_FEATURE_MVE) && !defined(__ARM_BIG_ENDIAN)
+#define LENET_HELIUM 1
+#define LENET_SIGNED 1
+#include <arm_mve.h>
 #elif defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_BIG_ENDIAN) \
     && (!defined(__GNUC__) || defined(__clang__) || __GNUC__ >= 10)
 #define LENET_DSP 1
@@ -47,6 +51,9 @@ typedef char lenet_needs_an_int_of_32_bits[sizeof(int) >= 4 ? 1 : -1];
 #endif
 #ifndef LENET_NEON
 #define LENET_NEON 0
+#endif
+#ifndef LENET_HELIUM
+#define LENET_HELIUM 0
 #endif
 #ifndef LENET_DSP
 #define LENET_DSP 0
@@ -68,24 +75,25 @@ typedef char lenet_needs_an_int_of_32_bits[sizeof(int) >= 4 ? 1 : -1];
 #else
 #define LENET_WHOLE_ROWS 0
 #endif
+
+/* Windows are copied as bytes: microcontrollers. */
+#define LENET_SMALL (!LENET_EIGHT && !LENET_NEON && !LENET_WHOLE_ROWS)
 #if LENET_WHOLE_ROWS || (LENET_AVX2 && !LENET_VNNI)
 typedef int16_t lenet_weight;
 #else
 typedef int8_t lenet_weight;
 #endif
 
-/* A code as it is multiplied, and how many of a window's row are multiplied at a time for eight channels: VNNI takes
- * four bytes, AVX2 a pair of numbers, ARM's dot product twice four bytes. */
-#if LENET_VNNI
+/* A code as it is multiplied. */
+#if LENET_VNNI || LENET_DOT_PRODUCT || (LENET_SMALL && !LENET_DSP)
 typedef uint8_t lenet_operand;
-enum { LENET_LANE = 4 };
-#elif LENET_DOT_PRODUCT
-typedef uint8_t lenet_operand;
-enum { LENET_LANE = 8 };
 #else
 typedef int16_t lenet_operand;
-enum { LENET_LANE = 2 };
 #endif
+
+/* How many of a window's row are multiplied at a time for eight channels: VNNI takes four bytes, ARM's dot product
+ * twice four, AVX2 a pair of numbers. */
+enum { LENET_LANE = LENET_VNNI ? 4 : LENET_DOT_PRODUCT ? 8 : 2 };
 
 /* Sums that are requantized together: eight where a vector holds them, else as many as there are. */
 #if LENET_WHOLE_ROWS || LENET_NEON
@@ -103,19 +111,20 @@ enum { LENET_LANE = 2 };
 #define LENET_KERNEL static
 #endif
 
+/* gcc has to be asked to unroll a short loop; clang does it anyway. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#define LENET_PRAGMA(text) _Pragma(#text)
+#define LENET_UNROLL(times) LENET_PRAGMA(GCC unroll times)
+#else
+#define LENET_UNROLL(times)
+#endif
+
 /* clang makes an instruction for pairs of 16-bit products of a loop that it is told to take eight at a time. */
 #if defined(__clang__) && defined(__SSE2__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
 #define LENET_BY_EIGHT _Pragma("clang loop vectorize_width(8) interleave_count(1)")
 #pragma clang diagnostic ignored "-Wpass-failed" /* -O1 and sanitizers leave the loop as it is */
 #else
-#define LENET_BY_EIGHT
-#endif
-
-/* gcc has to be asked to unroll a short loop. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
-#define LENET_BY_TWO _Pragma("GCC unroll 2")
-#else
-#define LENET_BY_TWO
+#define LENET_BY_EIGHT LENET_UNROLL(4)
 #endif
 
 /* What C99 has and MSVC spells otherwise. */
