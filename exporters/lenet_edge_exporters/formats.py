@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_edge_exporters import atomic, c, int8, onnx, ort, own_files, pt2, tflite, torchscript
+from lenet_edge_exporters import atomic, c, int8, onnx, ort, own_files, pt2, tflite, tflite_float, torchscript
 from lenet_edge_exporters.c import naming, stated, toolchain, wasm
 from lenet_edge_exporters.export_job import ExportJob, LoadedModel, Measurement
 from lenet_edge_exporters.packages import kind_of
@@ -100,6 +100,11 @@ FORMATS = {
         Format(
             "tflite", ".tflite", "TFLite, static int8, for LiteRT, TensorFlow Lite Micro and NPUs", "litert",
             tflite.export, tflite.load, min_agreement=0.97, max_difference=None, seal=tflite.seal,
+            needs=schema,
+        ),
+        Format(
+            tflite_float.NAME, ".float.tflite", "TFLite, float32, preprocessing inside, for LiteRT", "litert",
+            tflite_float.export, tflite.load, min_agreement=0.999, max_difference=1e-4, seal=tflite_float.seal,
             needs=schema,
         ),
         Format(

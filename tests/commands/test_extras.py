@@ -71,4 +71,4 @@ def test_missing_tool_is_said_first(name: str, message: str, cli: CommandLine, m
 
 
 def test_formats_that_the_train_extra_alone_makes_need_nothing_more() -> None:
-    assert {name for name, row in FORMATS.items() if row.needs} == {"tflite", "c", "wasm"}
+    assert {name for name, row in FORMATS.items() if row.needs} == {"tflite", "tflite-float", "c", "wasm"}

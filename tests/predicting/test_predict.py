@@ -293,7 +293,7 @@ def test_without_a_model_the_latest_run_answers(photos: Path, cli: CommandLine, 
         (
             [],
             ["net.onnx"],
-            "net.onnx is no image: the model is an ONNX, ORT or TFLite file (.onnx, .int8.onnx, .ort, .tflite) and ",
+            "net.onnx is no image: the model is an ONNX, ORT or TFLite file (.onnx, .int8.onnx, .ort, .tflite, ",
         ),
         (["net.onnx"], ["net.int8.onnx"], "net.int8.onnx is no image: the model is an ONNX"),
     ],
