@@ -30,7 +30,7 @@ def exporter(job: ExportJob, model: onnx.ModelProto | None = None) -> Callable[[
 
     def content(layers: Layers) -> bytes:
         chosen = [{"node": layer.node, "op_type": layer.op_type} for layer in chosen_layers(prepared, layers)]
-        quantized = quantize_layers(prepared, ranges, images, layers)
+        quantized = quantize_layers(prepared, ranges, images, layers, compensated=not job.activation_ranges)
         own = {
             **_as_metadata("calibration", calibration),
             **_as_metadata("int8_layers", chosen),
@@ -48,7 +48,7 @@ def plain_graph(job: ExportJob) -> onnx.ModelProto:
     """
     prepared = prepare(build(job))
     images, ranges, _ = _calibrated(job, prepared)
-    return quantize_layers(prepared, ranges, images, widen=False)
+    return quantize_layers(prepared, ranges, images, compensated=not job.activation_ranges, widen=False)
 
 
 def _calibrated(job: ExportJob, prepared: onnx.ModelProto) -> tuple[Images, Ranges, dict[str, Any]]:

@@ -18,6 +18,7 @@ from lenet_edge_exporters.export_job import Images, Int8Options, Layers
 from lenet_edge_exporters.flattening import flatten_channels_last
 from lenet_edge_exporters.int8 import weights
 from lenet_edge_exporters.int8.calibration import CalibrationReader, Ranges, calibrate, library_kept_quiet
+from lenet_edge_exporters.int8.compensation import compensate
 from lenet_edge_exporters.int8.naming import shorten
 from lenet_edge_exporters.layers import chosen_layers, left_in_float
 from lenet_edge_exporters.onnx import INPUT, OUTPUT
@@ -49,12 +50,19 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def quantize_layers(
-    model: onnx.ModelProto, ranges: Ranges, images: Images, layers: Layers = "all", *, widen: bool = True
+    model: onnx.ModelProto,
+    ranges: Ranges,
+    images: Images,
+    layers: Layers = "all",
+    *,
+    compensated: bool = True,
+    widen: bool = True,
 ) -> onnx.ModelProto:
     """Quantize the chosen layers of a `prepare`d graph, with the given ranges of its activations.
 
     Each layer takes the operators behind it along, up to the next layer. An input of pixels becomes uint8 again.
-    What is rewritten afterwards is compared on `images`, as the graph takes them; with `widen` it is rewritten for
+    With `compensated` the weights are rounded for these calibration `images`, as the graph takes them, and to the
+    nearest code else. What is rewritten afterwards is compared on the images; with `widen` it is rewritten for
     onnxruntime.
     """
     import onnx
@@ -85,6 +93,8 @@ def quantize_layers(
             extra_options={"WeightSymmetric": True, "TensorQuantOverrides": overrides},
         )
         quantized = onnx.load(path)
+    if compensated:
+        compensate(quantized, model, images)
     _take_pixels(quantized.graph)
     border.take_pixels_as_codes(quantized.graph, INPUT)
     _leave_logits_in_float(quantized.graph)
