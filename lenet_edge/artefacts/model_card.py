@@ -211,7 +211,8 @@ def _row(artifact: Artifact) -> str:
 
 
 def _optimizer(recipe: Recipe) -> str:
-    name = "Adam" if recipe.optimizer == "adam" else f"SGD with momentum {recipe.momentum}"
+    momentum = f"with momentum {recipe.momentum}"
+    name = {"adam": "Adam", "muon": f"Muon {momentum}", "sgd": f"SGD {momentum}"}[recipe.optimizer]
     return f"{name}, {'peak' if recipe.schedule == 'one-cycle' else 'constant'} learning rate {recipe.learning_rate}"
 
 

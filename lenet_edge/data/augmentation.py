@@ -30,6 +30,7 @@ class Augmentation:
     vertical_flip: bool = False  # turned upside down, half of the time
     jitter: float = 0.0  # share of brightness, and of contrast about the image's mean
     veil: float = 0.0  # share of the images that lie behind one
+    whole_pixels: float = 0.0  # share of the images that are shifted by whole pixels, and flipped, alone
     strange_mirrored: tuple[int, ...] = ()
     strange_upended: tuple[int, ...] = ()
     strange_turned: tuple[int, ...] = ()
@@ -39,7 +40,13 @@ def amounts_for(recipe: Recipe, allowed: Augmentation) -> Augmentation | None:
     """What the data allow, and what the recipe adds; None where the recipe trains on the images as they are."""
     if not recipe.augment:
         return None
-    return replace(allowed, vertical_flip=recipe.vertical_flip, jitter=recipe.jitter, veil=recipe.veil)
+    return replace(
+        allowed,
+        vertical_flip=recipe.vertical_flip,
+        jitter=recipe.jitter,
+        veil=recipe.veil,
+        whole_pixels=recipe.whole_pixels,
+    )
 
 
 def augment(
@@ -128,6 +135,12 @@ def _matrices(
         scale_x = torch.where(torch.rand(n, generator=generator) < 0.5, -scale_x, scale_x)
     if amounts.vertical_flip:
         scale_y = torch.where(torch.rand(n, generator=generator) < 0.5, -scale_y, scale_y)
+    if amounts.whole_pixels:
+        whole = torch.rand(n, generator=generator) < amounts.whole_pixels
+        angle, shear = torch.where(whole, 0, angle), torch.where(whole, 0, shear)
+        scale_x, scale_y = torch.where(whole, scale_x.sign(), scale_x), torch.where(whole, scale_y.sign(), scale_y)
+        shift_x = torch.where(whole, (shift_x * width / 2).round() * 2 / width, shift_x)
+        shift_y = torch.where(whole, (shift_y * height / 2).round() * 2 / height, shift_y)
     cos, sin = angle.cos(), angle.sin()
     rows = [[cos * scale_x, (shear - sin) * scale_y, shift_x], [sin * scale_x, cos * scale_y, shift_y]]
     theta = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)

@@ -44,12 +44,13 @@ class Recipe:
     minimum_steps: Annotated[int, Within(0, 10**9)] = (
         1000  # a set of a few hundred images needs more passes than one of 55,000
     )
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Literal["sgd", "adam", "muon"] = "sgd"
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     made_for: Annotated[str, FileName()] = "mnist"  # the data set it is trained on where none is named
     vertical_flip: bool = False  # also augment by turning images upside down, half of the time
     jitter: Share = 0.0  # also augment brightness and contrast, by up to this share
     veil: Share = 0.0  # of the images, that lie behind a veil: a lighter ground, less contrast (`data.augmentation`)
+    whole_pixels: Share = 0.0  # of the images, that are shifted by whole pixels alone: the others are blurred
     normalisation: tuple[float, float] | None = None  # mean and std in place of the data's own
     class_weights: Literal["none", "balanced"] = "none"  # of the loss; balanced: the rarer a class, the heavier
     patience: Annotated[int, Within(1, 1_000_000)] | None = (
@@ -179,6 +180,19 @@ RECIPES = {
             source="lenet5 on a short schedule",
             epochs=1,
             minimum_steps=400,
+        ),
+        replace(
+            _LENET5,
+            name="lenet5-best",
+            summary="the most accurate of LeNet-5's size: lenet5, longer, by Muon, on images that are less blurred",
+            source="lenet5, with orthogonalised steps (Muon, Jordan et al. 2024)",
+            epochs=50,
+            learning_rate=0.1,
+            optimizer="muon",
+            weight_decay=4e-3,
+            label_smoothing=0.0,
+            average_decay=0.999,
+            whole_pixels=0.5,
         ),
         replace(
             _LENET5,

@@ -425,7 +425,7 @@ def test_run_in_use_is_refused(cli: CommandLine, digits_run: Run) -> None:
 
 
 def test_unknown_names(cli: CommandLine) -> None:
-    assert "choose lenet5, lenet5-fast, lenet5-robust, lenet5-classic" in cli.fails(
+    assert "choose lenet5, lenet5-fast, lenet5-best, lenet5-robust, lenet5-classic" in cli.fails(
         "train", "resnet", "--dataset", "digits"
     )
     assert "choose mnist, fashion-mnist, kmnist, digits" in cli.fails("train", "--dataset", "minst")

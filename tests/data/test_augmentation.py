@@ -78,6 +78,23 @@ def test_a_veil_lightens_the_ground_and_takes_contrast() -> None:
     assert 240 < float(greys.max()) < 256
 
 
+def test_whole_pixels_shift_a_share_of_the_images_and_blur_none_of_it(pixels: torch.Tensor) -> None:
+    """The share are copies of the image, mirrored or not, in one of nine places; the others are none, and all move."""
+    amounts = Augmentation(rotation_degrees=7, scale=0.07, shear=0.1, shift_pixels=1.4, flip=True, whole_pixels=0.5)
+    image, n = pixels[:1], 4000
+    changed = augment(image.expand(n, -1, -1, -1), 2, amounts, generator())
+    places = [
+        torch.nn.functional.pad(way.float(), (2 + x, 2 - x, 2 + y, 2 - y))
+        for way in (image, image.flip(-1))
+        for x in (-1, 0, 1)
+        for y in (-1, 0, 1)
+    ]
+    found = torch.stack([(changed - place).abs().amax((1, 2, 3)) < 0.05 for place in places])
+    assert int(found.sum(0).max()) == 1
+    assert float(found.any(0).float().mean()) == pytest.approx(0.5, abs=0.03)
+    assert int(found.sum(1).min()) > n * 0.5 / 18 * 0.6
+
+
 def test_shift_stays_within_its_amount() -> None:
     """The centre of mass of a dot moves by at most the amount, in both directions and both ways."""
     dots = torch.zeros(500, 1, 28, 28, dtype=torch.uint8)

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lenet_edge.networks.models import build_model
 from lenet_edge.networks.recipes import RECIPES, Recipe
 from lenet_edge.training.averaging import WeightAverage
-from lenet_edge.training.optimization import Optimizer
+from lenet_edge.training.optimization import ITERATIONS, ORTHOGONAL, QUINTIC, Optimizer, orthogonalised
 
 
 def torchs(net: nn.Module, recipe: Recipe, fused: bool) -> torch.optim.Optimizer:
@@ -120,3 +121,50 @@ def test_average_goes_on_from_its_state() -> None:
     resumed.update(0.5)
     assert torch.equal(straight.module.weight, resumed.module.weight)
     assert not torch.equal(straight.module.weight, net.weight)
+
+
+@pytest.mark.parametrize("shape", [(6, 1, 5, 5), (16, 6, 5, 5), (84, 120), (120, 84), (5, 5), (1, 7)])
+def test_an_orthogonalised_step_keeps_its_singular_vectors(shape: tuple[int, ...]) -> None:
+    """Against numpy's decomposition: each singular value, as a share of the matrix's norm, went through the quintic."""
+    step = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    left, values, right = np.linalg.svd(step.flatten(1).double().numpy(), full_matrices=False)
+    values /= np.sqrt((values**2).sum())
+    for _ in range(ITERATIONS):
+        values = np.polyval([QUINTIC[2], 0, QUINTIC[1], 0, QUINTIC[0], 0], values)
+    found = orthogonalised(step)
+    assert found.shape == step.shape
+    np.testing.assert_allclose(found.flatten(1).numpy(), left * values @ right, atol=1e-4)
+    assert torch.equal(orthogonalised(4 * step), found)  # a power of two changes no digit
+    assert not orthogonalised(torch.zeros(shape)).any()
+
+
+def test_a_step_of_muon_moves_hidden_weights_alike_in_all_directions() -> None:
+    """Momentum and decay written out for them; what is left moves as by SGD after the same decay."""
+    torch.manual_seed(0)
+    recipe = replace(RECIPES["lenet5-best"], weight_decay=0.01)
+    net = build_model(recipe.model)
+    other = copy.deepcopy(net)
+    ours, sgd = Optimizer(net, recipe, fused=True), torchs(other, replace(recipe, weight_decay=0.0), fused=True)
+    hidden = ["layers.c1.0.weight", "layers.c3.0.weight", "layers.c5.0.weight", "layers.f6.0.weight"]
+    buffers = {name: torch.zeros_like(parameter) for name, parameter in net.named_parameters() if name in hidden}
+    for rate in (0.1, 0.05):
+        images = torch.randn(8, 1, 32, 32)
+        for trained in (net, other):
+            learn(trained, images)
+        expected = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+        for name, parameter in net.named_parameters():
+            if name in hidden:
+                assert parameter.grad is not None
+                buffers[name] = 0.9 * buffers[name] + parameter.grad
+                step = orthogonalised(parameter.grad + 0.9 * buffers[name])
+                expected[name] = (1 - 0.01 * rate) * expected[name] - ORTHOGONAL * rate * step
+        sgd.param_groups[0]["lr"] = sgd.param_groups[1]["lr"] = rate
+        with torch.no_grad():
+            other.layers.output.weight.mul_(1 - 0.01 * rate)
+        ours.step(rate)
+        sgd.step()
+        for (name, found), plain in zip(net.named_parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(found, expected[name] if name in hidden else plain, rtol=1e-5, atol=1e-6)
+            plain.data.copy_(found)  # the next gradients are the same
+        ours.zero_grad()
+        sgd.zero_grad()

@@ -28,6 +28,7 @@ from trained_runs import small_digits
 EPOCHS = 3
 TRAININGS = [
     "lenet5",
+    "lenet5-best",
     "lenet5-robust",
     "lenet5-partial",
     "digits-cnn",
