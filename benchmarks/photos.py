@@ -6,6 +6,7 @@ Validation digits of MNIST as skeletons (`drawings.py`), drawn on paper and then
 """
 
 import argparse
+import colorsys
 import io
 import shlex
 import sys
@@ -21,6 +22,7 @@ from lenet_edge.evaluation.statistics import wilson_interval
 from lenet_edge_runtime import Classifier
 
 WIDTH, HEIGHT = 240, 320  # pixels of a photo
+COLOURS_APART = 0.4  # of RGB's unit cube: closer, people do not see the ink either
 Levels = NDArray[np.float64]  # [HEIGHT, WIDTH], 0 to 255
 
 
@@ -60,12 +62,14 @@ def shadow(generator: np.random.Generator) -> Levels:
     return paper(generator) * (1 - 0.5 / (1 + np.exp(-across / generator.uniform(1, 12))))
 
 
-def ruled(generator: np.random.Generator, squared: bool) -> Levels:
-    """Lines every 25 to 45 pixels, a tenth to a quarter darker than the paper."""
-    ground, pitch, depth = paper(generator), int(generator.integers(25, 45)), generator.uniform(0.1, 0.25)
+def ruled(generator: np.random.Generator, squared: bool, dark: bool = False) -> Levels:
+    """Lines every 25 to 45 pixels, a tenth to a quarter darker than the paper; `dark`: two pixels wide, up to 0.45."""
+    ground, pitch = paper(generator), int(generator.integers(25, 45))
+    depth = generator.uniform(0.25, 0.45) if dark else generator.uniform(0.1, 0.25)
     start = int(generator.integers(pitch))
     lines = np.zeros((HEIGHT, WIDTH), bool)
-    lines[start::pitch] = True
+    for row in range(1 + dark):
+        lines[start + row :: pitch] = True
     if squared:
         lines[:, start::pitch] = True
     return np.where(lines, ground * (1 - depth), ground)
@@ -87,6 +91,70 @@ def jpeg(image: Image.Image) -> Image.Image:
     return Image.open(buffer).convert("L")
 
 
+def lamp(generator: np.random.Generator) -> Levels:
+    """A lamp beside the paper: its light falls to a third and less across it."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    angle, near = generator.uniform(0, 2 * np.pi), generator.uniform(0.5, 1)
+    away = np.hypot(x - WIDTH * (0.5 + near * np.cos(angle)), y - HEIGHT * (0.5 + near * np.sin(angle))) / HEIGHT
+    return 235 / (1 + away**2 * generator.uniform(0.5, 2))
+
+
+def askew(generator: np.random.Generator) -> Levels:
+    """A sheet that does not lie straight in the picture: a wedge of a dark table on one or two sides."""
+    ground = paper(generator)
+    level = generator.uniform(30, 90)
+    for side in range(int(generator.integers(1, 3))):
+        turned = np.rot90(ground, side + int(generator.integers(2)) * 2)
+        ends = generator.uniform(0, 24, 2)
+        edge = np.linspace(*ends, turned.shape[1])
+        turned[np.arange(len(turned))[:, None] < edge] = level
+    return ground
+
+
+def tilted(sketch: Sketch, generator: np.random.Generator) -> Sketch:
+    """As it is seen from the side: 25 to 50 degrees about any line in the paper, from three digits away."""
+    axis, angle = generator.uniform(0, 2 * np.pi), np.radians(generator.uniform(25, 50))
+    along, across = (np.cos(axis), np.sin(axis)), (-np.sin(axis), np.cos(axis))
+    u, v = (sketch.lines @ np.array(direction) for direction in (along, across))
+    nearness = 3 / (3 + v * np.sin(angle))
+    seen = nearness[..., None] * (u[..., None] * along + (v * np.cos(angle))[..., None] * across)
+    least, most = seen.min((0, 1)), seen.max((0, 1))
+    return Sketch((seen - (least + most) / 2) / (most - least).max(), sketch.label)
+
+
+def boxed(ink: Levels, generator: np.random.Generator) -> Levels:
+    """The ink in a box that is drawn by hand of a ruler, as forms have it."""
+    rows, columns = (np.flatnonzero(ink.max(axis)) for axis in (1, 0))
+    page, gap = Image.fromarray((ink * 255).astype(np.uint8)), int(generator.integers(6, 30))
+    edges = (columns[0] - gap, rows[0] - gap, columns[-1] + gap, rows[-1] + gap)
+    ImageDraw.Draw(page).rectangle(
+        edges, outline=int(generator.integers(120, 256)), width=int(generator.integers(1, 6))
+    )
+    return np.asarray(page, np.float64) / 255
+
+
+def at_the_border(ink: Levels, generator: np.random.Generator) -> Image.Image:
+    """A photo that is cut so that the ink touches one of its sides."""
+    rows, columns = (np.flatnonzero(ink.max(axis)) for axis in (1, 0))
+    edges = [0, 0, WIDTH, HEIGHT]
+    side = int(generator.integers(4))
+    edges[side] = int((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)[side])
+    return photo(ink, paper(generator), generator).crop(edges)
+
+
+def coloured(ink: Levels, generator: np.random.Generator) -> Image.Image:
+    """A pen of any hue on paper of any hue, the colours at least as far apart as people need to read it."""
+    while True:
+        sheet = colorsys.hsv_to_rgb(generator.random(), generator.uniform(0.1, 0.5), generator.uniform(0.75, 0.95))
+        pen = colorsys.hsv_to_rgb(generator.random(), generator.uniform(0.6, 1), generator.uniform(0.3, 0.8))
+        if np.linalg.norm(np.subtract(sheet, pen)) > COLOURS_APART:
+            break
+    light = paper(generator)[..., None] / 215
+    colours = np.array(sheet) + ink[..., None] * (np.array(pen) - np.array(sheet))
+    levels = 255 * light * colours + generator.normal(0, 4, (*ink.shape, 3))
+    return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+
+
 KINDS: dict[str, Callable[[Sketch, np.random.Generator], Image.Image]] = {
     "even light": lambda s, g: photo(ink_of(s, g), paper(g), g),
     "shadow": lambda s, g: photo(ink_of(s, g), shadow(g), g),
@@ -98,6 +166,13 @@ KINDS: dict[str, Callable[[Sketch, np.random.Generator], Image.Image]] = {
     "JPEG": lambda s, g: jpeg(photo(ink_of(s, g), paper(g), g)),
     "blur": lambda s, g: photo(ink_of(s, g), paper(g), g).filter(ImageFilter.GaussianBlur(5)),
     "dim": lambda s, g: photo(ink_of(s, g), paper(g) / 3, g),
+    "a lamp's light": lambda s, g: photo(ink_of(s, g), lamp(g), g),
+    "perspective": lambda s, g: photo(ink_of(tilted(s, g), g), paper(g), g),
+    "a sheet askew on a table": lambda s, g: photo(ink_of(s, g), askew(g), g),
+    "dark lines": lambda s, g: photo(ink_of(s, g), ruled(g, squared=False, dark=True), g),
+    "coloured ink and paper": lambda s, g: coloured(ink_of(s, g), g),
+    "ink at the picture's border": lambda s, g: at_the_border(ink_of(s, g), g),
+    "a drawn box around it": lambda s, g: photo(boxed(ink_of(s, g), g), paper(g), g),
 }
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
 from lenet_edge_runtime.errors import ArgumentError
-from lenet_edge_runtime.paper import evened, inner_box, is_dark_on_light, is_uneven
+from lenet_edge_runtime.paper import evened, inner_box, is_dark_on_light, is_rim, is_uneven
 from lenet_edge_runtime.spec import Fit, ModelSpec
 
 Invert = Literal["auto"] | bool
@@ -134,7 +134,7 @@ def _as_mnist(image: Image.Image, spec: ModelSpec, was_inverted: bool) -> NDArra
     if spec.channels != 1:
         raise ArgumentError('fit="mnist" is for classifiers of grey images, this one takes colour: use fit="resize"')
     canvas = np.zeros((spec.height, spec.width), np.uint8)
-    ink = ink_of(image, was_inverted)
+    ink = without_rim(ink_of(image, was_inverted))
     rows, columns = (np.flatnonzero(ink.max(axis) > INK) for axis in (1, 0))
     if not len(rows):
         return canvas
@@ -205,6 +205,11 @@ def ink_of(image: Image.Image, was_inverted: bool) -> NDArray[np.float32]:
     deviations = np.sort(np.abs(border - np.median(border)))
     noise = min(float(deviations[len(deviations) * 9 // 10] / strongest), INK)
     return np.asarray(np.maximum(ink - noise, 0) / (1 - noise), np.float32)
+
+
+def without_rim(ink: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Ink, [height, width], without what lies along a large page's border."""
+    return np.where(is_rim(ink > INK), np.float32(0), ink) if min(ink.shape) >= PHOTO else ink
 
 
 def _centre(weights: NDArray[np.unsignedinteger]) -> float:

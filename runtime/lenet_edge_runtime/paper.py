@@ -4,11 +4,13 @@ The ground is what a grey-scale opening or closing leaves (Serra 1982): the leas
 than any stroke, or the other way round. What it does for photographs: `benchmarks/photos.py`.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from lenet_edge_runtime.components import find_components
 
 Grey = NDArray[np.uint8]
 
@@ -17,6 +19,8 @@ FAR = 0.3  # of the page's range of levels: so far from its median a strip has t
 WINDOW = 3  # the window takes up one such part of the page: no stroke is as wide
 NEAR = 12  # and of the window that tells ink from ground: the inside of a loop is wider
 CLEAR = 1.2  # times as much of one as of the other is clear: of noise there is as much of both
+ALONG = 0.5  # of a part's longer side that lies on the page's border: a digit touches it at a place, a table along it
+LEFT = 0.1  # of the page's shorter side: so long has another part to be
 UNEVEN = 0.15  # of the greatest contrast: a border that varies by more is no even ground
 
 
@@ -38,6 +42,28 @@ def _strip(far: NDArray[np.bool_]) -> int:
     if rows == 0 or rows > most or counts[rows + 3] * 10 > 3 * far.shape[1]:
         return 0
     return rows + 3
+
+
+def is_rim(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of a page's ink, [height, width], lies along its border and is no digit: a table, a shadow's corner.
+
+    None of it where no other ink would be left.
+    """
+    rim = np.zeros_like(ink)
+    if not _border_of(ink).any():
+        return rim
+    parts = find_components(ink)
+    touching = np.bincount(_border_of(parts.labels), minlength=len(parts.boxes) + 1)[1:]
+    sides = (parts.boxes[:, 2:] - parts.boxes[:, :2]).max(axis=1)
+    along = touching >= ALONG * sides
+    if not (sides[~along] >= LEFT * min(ink.shape)).any():
+        return rim
+    return np.append(False, along)[parts.labels]
+
+
+def _border_of(page: NDArray[Any]) -> NDArray[Any]:
+    """Each pixel of the border once."""
+    return np.concatenate([page[0], page[-1], page[1:-1, 0], page[1:-1, -1]])
 
 
 def is_uneven(border: Grey, grey: Grey) -> bool:

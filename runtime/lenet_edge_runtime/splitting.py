@@ -23,6 +23,7 @@ from lenet_edge_runtime.fitting import (
     is_handwriting,
     is_inverted,
     page_of,
+    without_rim,
 )
 from lenet_edge_runtime.spec import ModelSpec
 
@@ -62,7 +63,7 @@ def split_image(image: Image.Image, spec: ModelSpec, invert: Invert = "auto", fi
     inverted = is_inverted(page.image, spec, invert)
     is_light = spec.polarity == "light-on-dark"
     dark_ink = inverted if is_light else is_inverted(page.image, replace(spec, polarity="light-on-dark"), "auto")
-    ink = ink_of(ImageOps.invert(page.image) if dark_ink else page.image, dark_ink)
+    ink = without_rim(ink_of(ImageOps.invert(page.image) if dark_ink else page.image, dark_ink))
     parts = find_components(ink > INK)
     pieces = []
     for members in _digits(parts.boxes):

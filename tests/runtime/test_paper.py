@@ -10,7 +10,7 @@ from scipy import ndimage
 from image_variants import on_page
 from lenet_edge.data.image_data import ImageData
 from lenet_edge_runtime.fitting import fit_image
-from lenet_edge_runtime.paper import _ground, inner_box, is_dark_on_light
+from lenet_edge_runtime.paper import _ground, inner_box, is_dark_on_light, is_rim
 from specs import GREY_SPEC
 
 SPEC = replace(GREY_SPEC, fit="mnist")
@@ -68,6 +68,50 @@ def test_bars_of_a_digit_that_touch_the_border_are_no_strips() -> None:
     seven[:, 60:75] = 0
     page = Image.fromarray(seven)
     assert inner_box(page) == (0, 0, *page.size)
+
+
+def askew(page: np.ndarray) -> np.ndarray:
+    """A dark table in a wedge at the left."""
+    page = page.copy()
+    rows, columns = np.mgrid[: page.shape[0], : page.shape[1]]
+    page[columns < 4 + rows // 14] = 50
+    return page
+
+
+def shaded_in_a_corner(page: np.ndarray) -> np.ndarray:
+    rows, columns = np.mgrid[: page.shape[0], : page.shape[1]]
+    return page * np.where(rows + columns < 0.6 * page.shape[0], 0.4, 1)
+
+
+@pytest.mark.parametrize("change", [askew, shaded_in_a_corner], ids=lambda change: change.__name__)
+def test_what_lies_along_the_border_is_no_ink(digits: ImageData, change: object) -> None:
+    for number in range(10):
+        page = paper(digits, number)
+        even, changed = (Image.fromarray(values.astype(np.uint8)) for values in (page, change(page)))
+        difference = np.abs(fit_image(even, SPEC).pixels.astype(int) - fit_image(changed, SPEC).pixels).mean()
+        assert difference < 20, number  # what lies there, taken for ink, makes it 30 to 60
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_ink_that_lies_along_the_border_is_left_where_it_is_all_there_is(turns: int) -> None:
+    ink = np.zeros((120, 120), bool)
+    ink[:, 0:8] = True  # a one, cut close
+    assert not is_rim(np.rot90(ink, turns)).any()
+    ink[50:54, 60:64] = True  # a speck is no other ink
+    assert not is_rim(np.rot90(ink, turns)).any()
+    ink[40:80, 60:70] = True
+    expected = np.zeros((120, 120), bool)
+    expected[:, 0:8] = True
+    np.testing.assert_array_equal(is_rim(np.rot90(ink, turns)), np.rot90(expected, turns))
+
+
+def test_ink_that_touches_the_border_at_a_place_stays() -> None:
+    """A four whose stroke runs out of the picture, beside something else."""
+    ink = np.zeros((160, 120), bool)
+    ink[20:160, 50:58] = True
+    ink[90:98, 10:80] = True
+    ink[10:40, 90:110] = True
+    assert not is_rim(ink).any()
 
 
 def test_ink_is_told_from_the_ground_where_that_is_clear(digits: ImageData) -> None:

@@ -97,6 +97,13 @@ def odd_images(digits: ImageData) -> Iterator[tuple[str, Image.Image]]:
         shaded[-7:] = shaded[:, :12] = 40
         yield f"table {part}", Image.fromarray(shaded)
         yield f"table, light ink {part}", Image.fromarray(255 - shaded)
+    for seed in range(4):  # a wedge of a table at one side, a dark corner
+        page, (rows, columns) = np.array(photo(digits.test_pixels[seed, 0], seed)), np.mgrid[:240, :320]
+        page[columns < 3 + rows // 14] = 40
+        yield f"wedge {seed}", Image.fromarray(np.rot90(page, seed))
+        yield f"wedge, light ink {seed}", Image.fromarray(255 - np.rot90(page, seed))
+        page[rows + columns < 90] //= 2
+        yield f"wedge and corner {seed}", Image.fromarray(np.rot90(page, seed))
     for side in (83, 84, 85):
         yield f"{side} wide, noise", Image.fromarray(photo(digit, 1)).resize((side, 120))
     for size in ((2999, 1001), (1003, 2000), (3004, 40)):

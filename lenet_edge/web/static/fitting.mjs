@@ -1,7 +1,7 @@
 // From grey levels to the pixels that the net was trained on: polarity, size, place. The same bytes as
 // lenet_edge_runtime/fitting.py gives, which has the reasons. An image is { grey: Uint8Array, width, height }.
 
-import { evened, isDarkOnLight, isUneven, median, range, withoutStrips } from "./paper.mjs";
+import { evened, isDarkOnLight, isUneven, median, range, withoutRim, withoutStrips } from "./paper.mjs";
 import { boxBlur, expand, maxFilter, reduce, resize, roundHalfEven } from "./pillow.mjs";
 
 const BOX = 20 / 28; // of the input's side that MNIST's digits take up
@@ -70,7 +70,8 @@ function asMnist(image, model, wasInverted) {
   const isLarge = Math.min(image.width, image.height) >= PHOTO;
   const page = isLarge && isUneven(borderOf(image), image.grey) ? evened(image, wasInverted) : image;
   const ink = inkOfLevels(page);
-  const box = cutOut(page, ink);
+  const isInk = Array.from(ink, (value) => value > float32(INK));
+  const box = cutOut(isLarge ? withoutRim(page, isInk) : page, ink);
   if (box === null) return pixels;
   const digit = scaled(box, model);
   const mass = massOf(digit);

@@ -6,6 +6,8 @@ const FAR = 0.3; // of the page's range of levels: so far from its median a stri
 const WINDOW = 3; // the window takes up one such part of the page: no stroke is as wide
 const NEAR = 12; // and of the window that tells ink from ground
 const CLEAR = 1.2; // times as much of one as of the other is clear
+const ALONG = 0.5; // of a part's longer side that lies on the page's border: no digit lies so along it
+const LEFT = 0.1; // of the page's shorter side: so long has another part to be
 const UNEVEN = 0.15; // of the greatest contrast: a border that varies by more is no even ground
 
 /** The page without strips of another level along its border. */
@@ -34,6 +36,52 @@ function strip(countOf, lines, length) {
   while (found <= most && countOf(found) * 100 >= 97 * length) found += 1;
   if (found === 0 || found > most || countOf(found + 3) * 10 > 3 * length) return 0;
   return found + 3;
+}
+
+/** The page, light on dark, with 0 where ink lies along its border and other ink is left. isInk: of each grey level. */
+export function withoutRim(page, isInk) {
+  const { grey, width, height } = page;
+  const isPlain = (i) => !isInk[grey[i]];
+  if (borderIndices(page).every(isPlain)) return page;
+  const labels = new Int32Array(grey.length);
+  const parts = [];
+  grey.forEach((value, i) => {
+    if (isInk[value] && labels[i] === 0) parts.push(partAt(page, isInk, labels, i, parts.length + 1));
+  });
+  for (const i of borderIndices(page)) if (labels[i] > 0) parts[labels[i] - 1].touching += 1;
+  const isAlong = parts.map(({ touching, side }) => touching >= ALONG * side);
+  const isDigit = ({ side }, i) => !isAlong[i] && side >= LEFT * Math.min(width, height);
+  if (!parts.some(isDigit)) return page;
+  return { ...page, grey: grey.map((value, i) => (labels[i] > 0 && isAlong[labels[i] - 1] ? 0 : value)) };
+}
+
+/** Labels the ink that hangs together with pixel `start`, corners too, and gives its longer side. */
+function partAt({ grey, width, height }, isInk, labels, start, label) {
+  let [left, right, top, bottom] = [width, 0, height, 0];
+  const open = [start];
+  labels[start] = label;
+  while (open.length > 0) {
+    const i = open.pop();
+    const [x, y] = [i % width, Math.floor(i / width)];
+    [left, right, top, bottom] = [Math.min(left, x), Math.max(right, x), Math.min(top, y), Math.max(bottom, y)];
+    for (let v = Math.max(y - 1, 0); v <= Math.min(y + 1, height - 1); v += 1) {
+      for (let u = Math.max(x - 1, 0); u <= Math.min(x + 1, width - 1); u += 1) {
+        const j = v * width + u;
+        if (labels[j] > 0 || !isInk[grey[j]]) continue;
+        labels[j] = label;
+        open.push(j);
+      }
+    }
+  }
+  return { side: Math.max(right - left, bottom - top) + 1, touching: 0 };
+}
+
+/** Where each pixel of the border is, once. */
+function borderIndices({ grey, width, height }) {
+  const found = [];
+  for (let x = 0; x < width; x += 1) found.push(x, grey.length - width + x);
+  for (let y = 1; y < height - 1; y += 1) found.push(y * width, y * width + width - 1);
+  return found;
 }
 
 /** Whether one level in ten of the border is further from its median than a share of the greatest contrast. */
