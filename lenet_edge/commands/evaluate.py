@@ -112,6 +112,15 @@ def print_evaluation(result: Any) -> None:
             *(_average_row(name, getattr(result, name), result.images) for name in ("macro", "weighted")),
         ],
     )
+    if result.sets:
+        console.print_table(
+            "sets of labels, as predict --coverage gives them",
+            ["coverage", "hold the true label", "95 % interval", "labels in the mean"],
+            [
+                [f"{row.coverage:g}", console.percent(row.held), _interval(row.held_ci95), f"{row.labels:.2f}"]
+                for row in result.sets
+            ],
+        )
     if result.corruptions:
         _print_corruptions(result.corruptions)
     _print_confusions(result)

@@ -1,9 +1,13 @@
-"""Whether probabilities mean what they say: calibration error, Brier score and the bars of a reliability diagram."""
+"""Whether probabilities mean what they say: calibration error, Brier score, a reliability diagram's bars, and sets."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lenet_edge.evaluation.statistics import wilson_interval
+from lenet_edge_runtime.answers import label_sets
+from lenet_edge_runtime.spec import ModelSpec
 
 BINS = 15  # as Guo et al. 2017 have it
 RESAMPLES = 1000
@@ -35,6 +39,29 @@ class Calibration:
     brier: float
     confidence: float  # mean
     bins: list[Bin]  # those that hold answers
+
+
+@dataclass(frozen=True)
+class LabelSets:
+    """What `predict --coverage` promises, and what became of it; `labels` is how many a set has in the mean."""
+
+    coverage: float
+    held: float  # share of the images whose set holds the true label
+    held_ci95: tuple[float, float]
+    labels: float
+
+
+def measure_sets(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], spec: ModelSpec
+) -> tuple[LabelSets, ...]:
+    """The sets of each coverage that `spec` knows: probabilities [n, classes] in its order, `labels` [n] in it too."""
+    found = []
+    for coverage, _ in spec.coverage:
+        sets = label_sets(probabilities, spec, coverage)
+        held = sum(spec.labels[label] in names for label, names in zip(labels, sets, strict=True))
+        size = sum(map(len, sets)) / len(sets)
+        found.append(LabelSets(coverage, held / len(sets), wilson_interval(held, len(sets)), size))
+    return tuple(found)
 
 
 def measure_calibration(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> Calibration:

@@ -13,7 +13,7 @@ from sklearn import metrics
 
 from lenet_edge.data.corruptions.kinds import check_shape
 from lenet_edge.data.image_data import ImageData, Pixels
-from lenet_edge.evaluation.calibration import Calibration, measure_calibration
+from lenet_edge.evaluation.calibration import Calibration, LabelSets, measure_calibration, measure_sets
 from lenet_edge.evaluation.robustness import Corruptions, measure_corruptions
 from lenet_edge.evaluation.statistics import wilson_interval
 from lenet_edge_exporters import LoadedModel
@@ -69,7 +69,7 @@ class Evaluation:
     a class has no test image. `log_loss` is the mean of -ln p of the true class in nats, with p clipped to
     [2.2e-16, 1 - 2.2e-16] (float64's epsilon): a certain mistake costs 36.04. `confusion_matrix[i][j]` counts images
     of class i that were called j. `mistakes` has the most confident first. `corruptions` is None where it was not asked
-    for.
+    for, `sets` are empty where the model knows none.
     """
 
     model: str
@@ -87,6 +87,7 @@ class Evaluation:
     confusion_matrix: list[list[int]]
     mistakes: list[Mistake]
     corruptions: Corruptions | None = None
+    sets: tuple[LabelSets, ...] = ()
 
 
 def evaluate(
@@ -109,6 +110,8 @@ def evaluate(
         check_shape(data.test_pixels.shape[1:])
     logits = logits_in_order(model, spec, data, name)
     found = score(logits, data.test_labels, data.labels, name, format_name, data.name, mistakes)
+    in_order = replace(spec, labels=data.labels)
+    found = replace(found, sets=measure_sets(softmax(logits), data.test_labels, in_order))
     if corrupted is None:
         return found
 

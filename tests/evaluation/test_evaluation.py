@@ -24,6 +24,7 @@ NAMES = ("ant", "bee", "cat", "dog")
 KEYS = {
     "accuracy", "accuracy_ci95", "per_class", "macro", "weighted", "auc_roc", "log_loss", "confusion_matrix",
     "mistakes", "model", "format", "dataset", "images", "calibration", "corruptions",
+    "sets",
 }  # fmt: skip
 CLASS_KEYS = {"label", "accuracy", "precision", "recall", "f1", "support"}
 
@@ -134,6 +135,26 @@ def test_labels_in_another_order(digits: ImageData) -> None:
     found = evaluate(Answers(perfect), spec, digits, name="theirs", format_name="foreign")
     assert found.accuracy == 1
     assert [row.label for row in found.per_class] == list(digits.labels)
+
+
+def test_sets_of_labels_are_counted(digits: ImageData) -> None:
+    """A set has the classes of which 1 - p is at most the file's quantile, and the likeliest in any case."""
+    logits = np.random.default_rng(5).normal(0, 2, (len(digits.test_labels), 10)).astype(np.float32)
+    quantiles = ((0.8, 0.7), (0.99, 0.97))
+    spec = ModelSpec(tuple(reversed(digits.labels)), 28, 28, (0.1,), (0.3,), coverage=quantiles)
+    found = evaluate(Answers(logits[:, ::-1]), spec, digits, name="theirs", format_name="foreign").sets
+    p = np.exp(logits.astype(np.float64))
+    p /= p.sum(1, keepdims=True)
+    everyone = np.arange(len(p))
+    assert [row.coverage for row in found] == [0.8, 0.99]
+    for row, (_, quantile) in zip(found, quantiles, strict=True):
+        inside = p >= 1 - quantile
+        inside[everyone, p.argmax(1)] = True
+        right = int(inside[everyone, digits.test_labels].sum())
+        assert row.held == right / len(p)
+        assert row.held_ci95 == wilson_interval(right, len(p))
+        assert row.labels == pytest.approx(inside.sum() / len(p))
+    assert 0 < found[0].held < found[1].held < 1 < found[0].labels < found[1].labels < 10
 
 
 def test_what_does_not_fit_is_refused(digits: ImageData) -> None:
