@@ -17,7 +17,7 @@ from lenet_edge_exporters.integer_program.program import UnsupportedError, Windo
 from lenet_edge_exporters.onnx import INPUT, OUTPUT
 from lenet_edge_exporters.tflite.model import ModelWriter, Numbers, Shape
 from lenet_edge_exporters.tflite.node import Node, Value
-from lenet_edge_exporters.tflite.windows import implied_padding, pad, padded
+from lenet_edge_exporters.tflite.windows import VALID, implied_padding, pad, padded, pool_of, steps_of
 
 if TYPE_CHECKING:
     import onnx
@@ -68,13 +68,8 @@ def _convolve(node: Node) -> Value:
     groups, outputs = int(node.attributes.get("group", 1)), len(weights)
     window = node.window(image, (weights.shape[2], weights.shape[3]))
     source, padding = padded(window, node.writer, image.tensor, Numbers(image.shape), node.name)
-    options = {
-        "padding": padding,
-        "strideH": window.strides[0],
-        "strideW": window.strides[1],
-        "dilationHFactor": window.dilations[0],
-        "dilationWFactor": window.dilations[1],
-    }
+    dilations = {"dilationHFactor": window.dilations[0], "dilationWFactor": window.dilations[1]}
+    options = {**steps_of(window, padding), **dilations}
     shape = (window.rows, window.columns, outputs)
     if groups == window.channels > 1:
         constants = node.weights(weights.transpose(1, 2, 3, 0), outputs)
@@ -124,17 +119,13 @@ def _pool(node: Node) -> Value:
             raise node.refuse(f" with pads {list(window.pads)} that do not count")
         level = LOWEST if greatest else 0.0
         source = pad(window, node.writer, image.tensor, Numbers(image.shape), node.name, level)
-        padding = implied_padding(replace(window, pads=(0, 0, 0, 0)))
+        padding = VALID
     return node.write_fused(
         "MAX_POOL_2D" if greatest else "AVERAGE_POOL_2D",
         [source],
         (window.rows, window.columns, window.channels),
         "Pool2DOptions",
-        padding=padding,
-        strideH=window.strides[0],
-        strideW=window.strides[1],
-        filterHeight=kernel[0],
-        filterWidth=kernel[1],
+        **pool_of(window, padding),
     )
 
 

@@ -19,7 +19,7 @@ from lenet_edge_exporters.integer_program.pooling import MaxPool
 from lenet_edge_exporters.integer_program.program import Step, UnsupportedError
 from lenet_edge_exporters.integer_program.sums import Sums
 from lenet_edge_exporters.tflite.model import Codes, ModelWriter, Shape
-from lenet_edge_exporters.tflite.windows import implied_padding, padded
+from lenet_edge_exporters.tflite.windows import implied_padding, padded, pool_of, steps_of
 
 VERSIONS = {
     "QUANTIZE": 2, "DEQUANTIZE": 2, "CONV_2D": 3, "MAX_POOL_2D": 2, "PAD": 2, "RESHAPE": 1, "FULLY_CONNECTED": 12,
@@ -45,7 +45,7 @@ def _convolve(step: Convolution, writer: ModelWriter, source: int, codes: Codes,
     source, padding = padded(step.window, writer, source, codes, name)
     target = _codes_of(step.sums, (step.window.rows, step.window.columns, len(step.weights)))
     inputs = [source, *_constants(step.weights, step.sums, writer, name)]
-    options = {"padding": padding, "strideH": step.window.strides[0], "strideW": step.window.strides[1]}
+    options = steps_of(step.window, padding)
     return writer.operator("CONV_2D", inputs, name, target, "Conv2DOptions", options), target
 
 
@@ -71,13 +71,7 @@ def _max_pool(step: MaxPool, writer: ModelWriter, source: int, codes: Codes, nam
             f"export this net as int8 ONNX or c"
         )
     target = Codes((window.rows, window.columns, window.channels), codes.scale, codes.zero_point)
-    options = {
-        "padding": padding,
-        "strideH": window.strides[0],
-        "strideW": window.strides[1],
-        "filterHeight": window.kernel[0],
-        "filterWidth": window.kernel[1],
-    }
+    options = pool_of(window, padding)
     return writer.operator("MAX_POOL_2D", [source], name, target, "Pool2DOptions", options), target
 
 

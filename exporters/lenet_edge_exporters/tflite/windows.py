@@ -12,13 +12,13 @@ from lenet_edge_exporters.tflite.model import Codes, ModelWriter, Numbers
 
 Content = TypeVar("Content", Codes, Numbers)
 
-_SAME, _VALID = 0, 1
+SAME, VALID = 0, 1  # of the schema's Padding
 
 
 def implied_padding(window: Window) -> int | None:
     """TFLite's word for a window's padding: SAME (half of what is missing before, the rest behind), VALID, or None."""
     if not any(window.pads):
-        return _VALID
+        return VALID
     sizes = [window.height, window.width]
     reach = [(kernel - 1) * gap + 1 for kernel, gap in zip(window.kernel, window.dilations, strict=True)]
     missing = [
@@ -26,7 +26,17 @@ def implied_padding(window: Window) -> int | None:
         for size, stride, kernel in zip(sizes, window.strides, reach, strict=True)
     ]
     same = tuple(part // 2 for part in missing) + tuple(part - part // 2 for part in missing)
-    return _SAME if window.pads == same else None
+    return SAME if window.pads == same else None
+
+
+def steps_of(window: Window, padding: int) -> dict[str, int]:
+    """The options of an operator that slides a window: how far from place to place, and the word for its padding."""
+    return {"padding": padding, "strideH": window.strides[0], "strideW": window.strides[1]}
+
+
+def pool_of(window: Window, padding: int) -> dict[str, int]:
+    """The options of an operator that pools."""
+    return {**steps_of(window, padding), "filterHeight": window.kernel[0], "filterWidth": window.kernel[1]}
 
 
 def padded(window: Window, writer: ModelWriter, source: int, content: Content, name: str) -> tuple[int, int]:
@@ -34,7 +44,7 @@ def padded(window: Window, writer: ModelWriter, source: int, content: Content, n
     padding = implied_padding(window)
     if padding is not None:
         return source, padding
-    return pad(window, writer, source, content, name), _VALID
+    return pad(window, writer, source, content, name), VALID
 
 
 def pad(window: Window, writer: ModelWriter, source: int, content: Content, name: str, level: float = 0.0) -> int:
